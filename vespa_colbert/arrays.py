@@ -1,0 +1,95 @@
+"""Array aliases with their shapes, shape checks, bfloat16 rounding, bit packing."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vespa_colbert.errors import ArrayError
+
+__all__ = [
+    "PackedVectors",
+    "TokenIds",
+    "TokenVectors",
+    "check_array",
+    "pack_bits",
+    "round_to_bfloat16",
+    "unpack_bits",
+]
+
+TokenVectors: TypeAlias = NDArray[np.float32]
+"""Token vectors of one text or of many laid end to end: (token, dim) float32."""
+
+PackedVectors: TypeAlias = NDArray[np.int8]
+"""Binarized token vectors: (token, dim // 8) int8, bit 7 of a byte is its first component."""
+
+TokenIds: TypeAlias = NDArray[np.int64]
+"""Token ids of one text: (token,) int64."""
+
+BITS_PER_CELL = 8
+
+
+def check_array(
+    array: NDArray[Any], what: str, *, dtype: type[np.generic], shape: tuple[int | None, ...]
+) -> None:
+    """Return nothing if the array is as asked; used at public entry points.
+
+    Args:
+        array: The array to look at.
+        what: How the error should call it.
+        dtype: The exact numpy dtype wanted.
+        shape: Wanted sizes, ``None`` where any size will do.
+
+    Raises:
+        ArrayError: On another dtype, rank or size.
+    """
+    if array.dtype != np.dtype(dtype):
+        raise ArrayError(f"{what}: expected dtype {np.dtype(dtype)}, got {array.dtype}")
+    fits = array.ndim == len(shape) and all(
+        want is None or want == got for want, got in zip(shape, array.shape, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ArrayError(f"{what}: expected shape ({wanted}), got {array.shape}")
+
+
+def pack_bits(vectors: TokenVectors) -> PackedVectors:
+    """Return the binarized vectors: bit = value > 0, bit 7 first, 8 components per int8.
+
+    Args:
+        vectors: (token, dim) float32, dim a multiple of 8.
+
+    Returns:
+        (token, dim // 8) int8.
+
+    Raises:
+        ArrayError: If dim is not a multiple of 8, or a value is NaN (Vespa would pack it as 0).
+
+    Source: ColBertEmbedder.toBitTensor, Vespa 8.700.24.
+    """
+    if vectors.shape[-1] % BITS_PER_CELL:
+        raise ArrayError(f"pack_bits: expected a width divisible by 8, got {vectors.shape[-1]}")
+    if np.isnan(vectors).any():
+        raise ArrayError("pack_bits: a vector holds NaN")
+    return np.packbits(vectors > 0, axis=-1, bitorder="big").view(np.int8)
+
+
+def unpack_bits(packed: PackedVectors) -> TokenVectors:
+    """Return the bits as 0.0 and 1.0: (token, dim // 8) int8 → (token, dim) float32.
+
+    Source: the ``unpack_bits`` rank function, which gives 0/1 and not -1/+1.
+    """
+    return np.unpackbits(packed.view(np.uint8), axis=-1, bitorder="big").astype(np.float32)
+
+
+def round_to_bfloat16(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Return the values rounded to bfloat16, ties to even, as float32.
+
+    NaN stays NaN, infinities stay infinite.
+    """
+    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
+    rounded = (bits + (((bits >> 16) & 1) + 0x7FFF)) & np.uint32(0xFFFF0000)
+    kept = np.where(np.isnan(values), np.uint32(0x7FC00000), rounded.astype(np.uint32))
+    return kept.view(np.float32)

@@ -1,0 +1,166 @@
+"""The model folder: ``model.onnx``, ``tokenizer.json`` and ``embedder.json``, which says it all.
+
+Reading one needs no torch and no onnxruntime, so that packages can be generated without them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vespa_colbert.errors import ExportError
+from vespa_colbert.files import FileDigest, changed_files
+
+__all__ = [
+    "EMBEDDER_FILE",
+    "MODEL_FILE",
+    "TOKENIZER_FILE",
+    "EmbedderSpec",
+    "ModelFolder",
+    "read_model_folder",
+]
+
+MODEL_FILE = "model.onnx"
+TOKENIZER_FILE = "tokenizer.json"
+EMBEDDER_FILE = "embedder.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbedderSpec:
+    """What an embedder must know beside the two files: rendered into services.xml, used locally.
+
+    Attributes:
+        dim: Width of a token vector, in components.
+        start_id: Id put first ([CLS]).
+        end_id: Id put last ([SEP]).
+        mask_id: Id that fills a query up to ``max_query_tokens``.
+        pad_id: Id of padding.
+        query_marker_id: Id after the start token of a query.
+        document_marker_id: Id after the start token of a document.
+        max_query_tokens: Tokens of a query, start, marker and end included.
+        max_document_tokens: Tokens of a document, start, marker and end included.
+        max_tokens: Positions of the encoder, in tokens.
+        expansion_emitted: Whether rows of mask padding are part of the query tensor
+            (``attend-to-expansion-tokens``; Vespa never attends to them either way).
+
+    Source: col-bert-embedder.def, Vespa 8.700.24.
+    """
+
+    dim: int
+    start_id: int
+    end_id: int
+    mask_id: int
+    pad_id: int
+    query_marker_id: int
+    document_marker_id: int
+    max_query_tokens: int
+    max_document_tokens: int
+    max_tokens: int
+    expansion_emitted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFolder:
+    """A model folder as its manifest describes it.
+
+    Attributes:
+        path: The folder.
+        embedder: What services.xml and the local embedder are made from.
+        packaging: ``native`` (the plain graph) or ``exact``.
+        checkpoint: Where the model came from: name, layout, encoder type, provenance.
+        versions: Library name → version that made the files.
+        graph: Opset, IR version, axis names, dtype.
+        verification: What was compared with torch before the files got their names.
+        files: File name → sha256 and size.
+    """
+
+    path: Path
+    embedder: EmbedderSpec
+    packaging: str
+    checkpoint: Mapping[str, Any]
+    versions: Mapping[str, str]
+    graph: Mapping[str, Any]
+    verification: Mapping[str, Any]
+    files: Mapping[str, FileDigest] = field(default_factory=dict)
+
+    @property
+    def model_path(self) -> Path:
+        """Path of the ONNX file."""
+        return self.path / MODEL_FILE
+
+    @property
+    def tokenizer_path(self) -> Path:
+        """Path of the tokenizer file."""
+        return self.path / TOKENIZER_FILE
+
+    @property
+    def checksum(self) -> str:
+        """The sha256 of the ONNX file: what an index made with this model remembers."""
+        return self.files[MODEL_FILE].sha256
+
+    def manifest(self) -> str:
+        """Return the text of ``embedder.json``."""
+        document = {
+            "format": FORMAT,
+            "packaging": self.packaging,
+            "embedder": asdict(self.embedder),
+            "checkpoint": dict(self.checkpoint),
+            "graph": dict(self.graph),
+            "verification": dict(self.verification),
+            "versions": dict(self.versions),
+            "files": {name: asdict(digest) for name, digest in sorted(self.files.items())},
+        }
+        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def read_model_folder(path: Path, *, check: bool = True) -> ModelFolder:
+    """Return a model folder after checking every file against the manifest's sha256.
+
+    Args:
+        path: The folder that ``export`` wrote.
+        check: Whether to read all files and compare their checksums.
+
+    Raises:
+        ExportError: If there is no folder, no manifest, a fact is missing, or a file changed.
+    """
+    manifest = path / EMBEDDER_FILE
+    if not manifest.is_file():
+        what = "this folder has none" if path.is_dir() else "there is no such folder"
+        raise ExportError(
+            f"{path}: expected a model folder with {EMBEDDER_FILE}, {what}; "
+            "make one with: vespa-colbert export CHECKPOINT -o DIR"
+        )
+    try:
+        folder = _parse(path, json.loads(manifest.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ExportError(f"{manifest}: not a valid manifest ({error}); export again") from error
+    if check and (faults := changed_files(path, folder.files)):
+        raise ExportError("model folder is damaged; export again\n  " + "\n  ".join(faults))
+    return folder
+
+
+def _parse(path: Path, document: dict[str, Any]) -> ModelFolder:
+    """Return the folder a manifest describes.
+
+    Raises:
+        ValueError: If the format is another one, or a file that must be listed is not.
+    """
+    if document["format"] != FORMAT:
+        raise ValueError(f"expected format {FORMAT}, got {document['format']}")
+    files = {name: FileDigest(**digest) for name, digest in document["files"].items()}
+    if missing := {MODEL_FILE, TOKENIZER_FILE} - files.keys():
+        raise ValueError(f"files lists no {', '.join(sorted(missing))}")
+    return ModelFolder(
+        path=path,
+        embedder=EmbedderSpec(**document["embedder"]),
+        packaging=document["packaging"],
+        checkpoint=document["checkpoint"],
+        versions=document["versions"],
+        graph=document["graph"],
+        verification=document["verification"],
+        files=files,
+    )

@@ -1,0 +1,228 @@
+"""Output that is complete or absent: temporary name, fsync, rename, manifest with sha256 last.
+
+A folder is written beside its final name and moved there in one rename; the previous one stays
+whole until that moment. A file likewise. Two writers of one path are kept apart by a lock file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vespa_colbert.errors import OutputError
+
+__all__ = ["FileDigest", "atomic_file", "atomic_folder", "changed_files", "digest_file"]
+
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileDigest:
+    """What a manifest says of one file.
+
+    Attributes:
+        sha256: Lower-case hex digest.
+        size: Bytes.
+    """
+
+    sha256: str
+    size: int
+
+
+def digest_file(path: Path) -> FileDigest:
+    """Return sha256 and size of a file, read in chunks."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            digest.update(chunk)
+            size += len(chunk)
+    return FileDigest(sha256=digest.hexdigest(), size=size)
+
+
+def changed_files(folder: Path, manifest: Mapping[str, FileDigest]) -> list[str]:
+    """Return one line for each manifest file that is missing or differs; empty when all hold."""
+    faults = []
+    for name, wanted in sorted(manifest.items()):
+        path = folder / name
+        if not path.is_file():
+            faults.append(f"{path}: missing")
+        elif (got := digest_file(path)) != wanted:
+            faults.append(
+                f"{path}: expected {wanted.size} bytes with sha256 {wanted.sha256[:12]}…, "
+                f"got {got.size} bytes with sha256 {got.sha256[:12]}…"
+            )
+    return faults
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; move it there when the block ends well.
+
+    Args:
+        path: Final name. Its parent folder is made if need be.
+
+    Yields:
+        The path to write to, on the same filesystem.
+
+    Raises:
+        OutputError: If the parent cannot be written; nothing stands under the final name then.
+    """
+    path = path.absolute()
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        with _explained(path):
+            _sync(part)
+            part.chmod(0o644)
+            part.replace(path)
+            _sync(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(
+    path: Path, *, is_ours: Callable[[Path], bool] = lambda _folder: True
+) -> Iterator[Path]:
+    """Yield a temporary folder beside ``path``; move it there whole when the block ends well.
+
+    Args:
+        path: Final name. A folder already there is replaced in the end, never mixed with.
+        is_ours: Says whether a folder standing there may be replaced: pass a test for the files
+            that this package writes, so that a mistyped output never removes somebody's data.
+
+    Yields:
+        The folder to fill, on the same filesystem.
+
+    Raises:
+        OutputError: If the parent cannot be written, the folder there is not ours, or another
+            process is writing it; nothing new stands under the final name then.
+    """
+    path = path.absolute()
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_dir():
+            raise OutputError(f"{path}: expected a folder or nothing, got a file")
+        if path.is_dir() and any(path.iterdir()) and not is_ours(path):
+            raise OutputError(
+                f"{path}: this folder holds files that were not written by this command; "
+                "it is left alone: choose another output folder or remove it yourself"
+            )
+    with _lock(path), _explained(path):
+        _sweep(path)
+        part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+        try:
+            yield part
+            _sync_tree(part)
+            part.chmod(0o755)
+            _swap(part, path)
+            _sync(path.parent)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _swap(part: Path, path: Path) -> None:
+    """Move ``part`` to ``path``; an older folder steps aside first and is removed after.
+
+    Raises:
+        OSError: If the rename fails; the older folder is back in its place then.
+    """
+    if not path.exists():
+        part.replace(path)
+        return
+    aside = path.with_name(f".{path.name}.{os.getpid()}.old")
+    path.replace(aside)
+    try:
+        part.replace(path)
+    except OSError:
+        aside.replace(path)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what a killed run left; bring the old folder back if it died between two renames."""
+    for aside in sorted(path.parent.glob(f".{path.name}.*.old")):
+        if path.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            aside.replace(path)
+    for part in path.parent.glob(f".{path.name}.*.part"):
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock for ``path``; the kernel lets go of it when the process dies.
+
+    Raises:
+        OutputError: If another process holds it.
+    """
+    name = path.with_name(f".{path.name}.lock")
+    with _explained(path), name.open("a") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The holder before us may have removed the name after we opened it.
+            ours = os.fstat(stream.fileno()).st_ino == name.stat().st_ino
+        except (BlockingIOError, FileNotFoundError):
+            ours = False
+        if not ours:
+            raise OutputError(f"{path}: another process is writing it; wait for it to end")
+        try:
+            yield
+        finally:
+            name.unlink(missing_ok=True)
+
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn an error of the operating system into one that names the output and what to do.
+
+    Raises:
+        OutputError: For a full disk, a forbidden path or a path that cannot exist.
+        OSError: Any other: it comes from what the caller reads inside the block.
+    """
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        if error.errno in FULL:
+            hint = "free some space"
+        elif error.errno in FORBIDDEN | {errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG}:
+            hint = "choose an output path that you may write to"
+        else:
+            raise
+        raise OutputError(f"{path}: cannot be written ({error.strerror}); {hint}") from error
+
+
+def _sync_tree(folder: Path) -> None:
+    for root, _folders, names in os.walk(folder):
+        for name in names:
+            _sync(Path(root) / name)
+        _sync(Path(root))
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,8 @@
+"""Vespa tensors: types and values."""
+
+from __future__ import annotations
+
+from vespa_colbert.tensor.types import CellType, Dimension, TensorType
+from vespa_colbert.tensor.value import Tensor
+
+__all__ = ["CellType", "Dimension", "Tensor", "TensorType"]
