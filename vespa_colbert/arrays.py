@@ -1,4 +1,4 @@
-"""Array aliases with their shapes, shape checks, bfloat16 rounding, bit packing."""
+"""Array aliases with their shapes, shape checks, bfloat16 truncation, bit packing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = [
     "TokenVectors",
     "check_array",
     "pack_bits",
-    "round_to_bfloat16",
+    "truncate_to_bfloat16",
     "unpack_bits",
 ]
 
@@ -84,12 +84,13 @@ def unpack_bits(packed: PackedVectors) -> TokenVectors:
     return np.unpackbits(packed.view(np.uint8), axis=-1, bitorder="big").astype(np.float32)
 
 
-def round_to_bfloat16(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Return the values rounded to bfloat16, ties to even, as float32.
+def truncate_to_bfloat16(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Return the values as Vespa stores them in bfloat16 cells, widened to float32 again.
 
-    NaN stays NaN, infinities stay infinite.
+    The lower 16 bits are cut off, not rounded.
+
+    Source: BFloat16 in vespalib and TypedBinaryFormat.bFloat16BitsFromFloat, Vespa 8.700.24.
+    Differs: most libraries (PyTorch, ml_dtypes) round to nearest even.
     """
     bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
-    rounded = (bits + (((bits >> 16) & 1) + 0x7FFF)) & np.uint32(0xFFFF0000)
-    kept = np.where(np.isnan(values), np.uint32(0x7FC00000), rounded.astype(np.uint32))
-    return kept.view(np.float32)
+    return (bits & np.uint32(0xFFFF0000)).view(np.float32)

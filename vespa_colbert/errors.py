@@ -31,6 +31,10 @@ __all__ = [
 ]
 
 
+SHOWN, SHOWN_BEFORE = 100, 60
+"""Characters of a faulty line that a message shows, and how many of them before the fault."""
+
+
 class VespaColbertError(Exception):
     """Root of all errors raised on purpose by this package."""
 
@@ -102,8 +106,10 @@ class ExpressionSyntaxError(ExpressionError):
         before = source[: self.position]
         line, column = before.count("\n") + 1, self.position - (before.rfind("\n") + 1) + 1
         text = source.split("\n")[line - 1]
+        start = max(0, column - 1 - SHOWN_BEFORE)
+        shown = text[start : start + SHOWN]
         super().__init__(
-            f"{message} at line {line}, column {column}\n  {text}\n  {' ' * (column - 1)}^"
+            f"{message} at line {line}, column {column}\n  {shown}\n  {' ' * (column - 1 - start)}^"
         )
 
 

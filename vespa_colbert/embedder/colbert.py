@@ -1,0 +1,215 @@
+"""Vespa's colbert-embedder in Python: ids, attention, rows and cells as its Java makes them.
+
+It reads the same two files and the same facts as services.xml gives to Vespa, and shares no code
+with the judge that runs the Java.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vespa_colbert.arrays import TokenVectors, pack_bits, truncate_to_bfloat16
+from vespa_colbert.errors import ArrayError, CollectionError, ExportError, MissingExtraError
+from vespa_colbert.export.model_folder import EmbedderSpec, ModelFolder
+from vespa_colbert.tensor import CellType, TensorType
+
+__all__ = ["LocalEmbedder", "Role", "TransformerInput", "cells_of"]
+
+Role: TypeAlias = Literal["query", "document"]
+
+PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
+SPECIALS = 3
+"""Tokens that the embedder adds to a text: start, marker, end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransformerInput:
+    """What the encoder is given for one text.
+
+    Attributes:
+        ids: Token ids, expansion included.
+        attention: 1 for every token of the text and its specials, 0 for expansion.
+        emitted: How many of the encoder's rows become token vectors.
+    """
+
+    ids: tuple[int, ...]
+    attention: tuple[int, ...]
+    emitted: int
+
+
+class LocalEmbedder:
+    """The embedder of one model folder.
+
+    One text goes through the encoder at a time, without padding, as in Vespa: sign bits of
+    components next to zero depend on the last digits, which a padded batch would change.
+
+    Source: ColBertEmbedder, Vespa 8.700.24.
+    """
+
+    def __init__(self, folder: ModelFolder, *, threads: int = 0) -> None:
+        """Open tokenizer and model.
+
+        Args:
+            folder: A model folder.
+            threads: Threads of ONNX Runtime; 0 for one a core.
+
+        Raises:
+            MissingExtraError: If tokenizers or onnxruntime is not installed.
+            ExportError: If the model has other inputs or outputs, or another width, than its facts.
+        """
+        self.folder = folder
+        self.spec: EmbedderSpec = folder.embedder
+        self._tokenizer = _open_tokenizer(folder)
+        self._session = _open_session(folder, threads or os.cpu_count() or 1)
+        self._skip_ids = frozenset(
+            token for character in PUNCTUATION for token in self.token_ids(character)
+        )
+
+    @property
+    def skip_ids(self) -> frozenset[int]:
+        """Ids that a document loses before the encoder: all ids of each punctuation character."""
+        return self._skip_ids
+
+    def token_ids(self, text: str) -> tuple[int, ...]:
+        """Return the ids of a text without specials, cut to the encoder's positions.
+
+        Raises:
+            CollectionError: If the text holds half of a surrogate pair, which is no character.
+        """
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise CollectionError(
+                f"text: expected Unicode characters, got a lone surrogate at {error.start}"
+            ) from None
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def transformer_input(self, text: str, role: Role) -> TransformerInput:
+        """Return ids and attention as the encoder gets them.
+
+        Source: ColBertEmbedder.buildTransformerInput, Vespa 8.700.24.
+        """
+        spec, tokens = self.spec, self.token_ids(text)
+        is_query = role == "query"
+        if not is_query:
+            tokens = tuple(token for token in tokens if token not in self._skip_ids)
+        limit = min(
+            spec.max_query_tokens if is_query else spec.max_document_tokens, spec.max_tokens
+        )
+        marker = spec.query_marker_id if is_query else spec.document_marker_id
+        ids = (spec.start_id, marker, *tokens[: limit - SPECIALS], spec.end_id)
+        expansion = limit - len(ids) if is_query else 0
+        return TransformerInput(
+            ids=ids + (spec.mask_id,) * expansion,
+            attention=(1,) * len(ids) + (0,) * expansion,
+            emitted=len(ids) + (expansion if spec.expansion_emitted else 0),
+        )
+
+    def embed(self, text: str, role: Role) -> TokenVectors:
+        """Return the token vectors of a text: (token, dim) float32.
+
+        Raises:
+            ArrayError: If the model gives a value that is not finite.
+        """
+        given = self.transformer_input(text, role)
+        feeds = {
+            "input_ids": np.array([given.ids], np.int64),
+            "attention_mask": np.array([given.attention], np.int64),
+        }
+        (contextual,) = self._session.run(["contextual"], feeds)
+        vectors: TokenVectors = contextual[0, : given.emitted]
+        if not np.isfinite(vectors).all():
+            raise ArrayError(
+                f"contextual: expected finite values, got NaN or infinity for {text!r}"
+            )
+        return vectors
+
+
+def cells_of(vectors: TokenVectors, target: TensorType) -> NDArray[Any]:
+    """Return token vectors as the cells of a tensor field.
+
+    Args:
+        vectors: (token, dim) float32.
+        target: Such as ``tensor<int8>(dt{},x[16])``: int8 takes the sign bits of the first
+            8 · width components, other cell types the first components as they are, never
+            normalised again.
+
+    Returns:
+        (token, width) of the cell type's dtype.
+
+    Raises:
+        ArrayError: If the field is wider than the vectors, or has no such shape.
+
+    Source: ColBertEmbedder.toFloatTensor and toBitTensor, Vespa 8.700.24.
+    """
+    if len(target.indexed) != 1 or len(target.mapped) != 1:
+        raise ArrayError(f"{target}: expected one mapped and one indexed dimension")
+    packed = target.cell_type is CellType.INT8
+    wanted = target.shape[0] * (8 if packed else 1)
+    if wanted > vectors.shape[1]:
+        raise ArrayError(f"{target}: expected vectors of {wanted} or more, got {vectors.shape[1]}")
+    first = vectors[:, :wanted]
+    if packed:
+        return pack_bits(first)
+    if target.cell_type is CellType.BFLOAT16:
+        return truncate_to_bfloat16(first)
+    return first.astype(target.cell_type.dtype)
+
+
+def _open_tokenizer(folder: ModelFolder) -> Any:
+    """Return the tokenizer, without padding, cut at the encoder's positions.
+
+    Raises:
+        MissingExtraError: If tokenizers is not installed.
+
+    Source: the constructor of ColBertEmbedder, Vespa 8.700.24: a truncation in tokenizer.json
+    counts where it is LongestFirst, otherwise it is set to the smaller of that and max-tokens.
+    """
+    try:
+        import tokenizers
+    except ImportError:
+        raise MissingExtraError("embed", "tokenizers") from None
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder.tokenizer_path))
+    tokenizer.no_padding()
+    limit, found = folder.embedder.max_tokens, tokenizer.truncation
+    if found is None or found["strategy"] != "longest_first":
+        tokenizer.enable_truncation(min(limit, found["max_length"]) if found else limit)
+    return tokenizer
+
+
+def _open_session(folder: ModelFolder, threads: int) -> Any:
+    """Return an ONNX Runtime session after a look at its inputs and output.
+
+    Raises:
+        MissingExtraError: If onnxruntime is not installed.
+        ExportError: If names or the width are not what Vespa needs.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        raise MissingExtraError("embed", "onnxruntime") from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        str(folder.model_path), options, providers=["CPUExecutionProvider"]
+    )
+    inputs = sorted(each.name for each in session.get_inputs())
+    outputs = {each.name: each.shape for each in session.get_outputs()}
+    if inputs != ["attention_mask", "input_ids"] or "contextual" not in outputs:
+        raise ExportError(
+            f"{folder.model_path}: expected inputs input_ids and attention_mask and output "
+            f"contextual, got {', '.join(inputs)} and {', '.join(outputs)}; export again"
+        )
+    if outputs["contextual"][-1] != folder.embedder.dim:
+        raise ExportError(
+            f"{folder.model_path}: expected contextual {folder.embedder.dim} wide, got "
+            f"{outputs['contextual'][-1]}; export again"
+        )
+    return session

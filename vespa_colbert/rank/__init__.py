@@ -1,0 +1,8 @@
+"""Rank profiles evaluated in numpy: the reference ranker has no formula of its own."""
+
+from __future__ import annotations
+
+from vespa_colbert.rank.evaluate import Evaluation
+from vespa_colbert.rank.parser import parse_expression
+
+__all__ = ["Evaluation", "parse_expression"]
