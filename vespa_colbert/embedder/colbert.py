@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vespa_colbert.arrays import TokenVectors, pack_bits, truncate_to_bfloat16
+from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.errors import ArrayError, CollectionError, ExportError, MissingExtraError
 from vespa_colbert.export.model_folder import EmbedderSpec, ModelFolder
-from vespa_colbert.tensor import CellType, TensorType
 
-__all__ = ["LocalEmbedder", "Role", "TransformerInput", "cells_of"]
+__all__ = ["LocalEmbedder", "Role", "TransformerInput"]
 
 Role: TypeAlias = Literal["query", "document"]
 
@@ -128,37 +126,6 @@ class LocalEmbedder:
                 f"contextual: expected finite values, got NaN or infinity for {text!r}"
             )
         return vectors
-
-
-def cells_of(vectors: TokenVectors, target: TensorType) -> NDArray[Any]:
-    """Return token vectors as the cells of a tensor field.
-
-    Args:
-        vectors: (token, dim) float32.
-        target: Such as ``tensor<int8>(dt{},x[16])``: int8 takes the sign bits of the first
-            8 · width components, other cell types the first components as they are, never
-            normalised again.
-
-    Returns:
-        (token, width) of the cell type's dtype.
-
-    Raises:
-        ArrayError: If the field is wider than the vectors, or has no such shape.
-
-    Source: ColBertEmbedder.toFloatTensor and toBitTensor, Vespa 8.700.24.
-    """
-    if len(target.indexed) != 1 or len(target.mapped) != 1:
-        raise ArrayError(f"{target}: expected one mapped and one indexed dimension")
-    packed = target.cell_type is CellType.INT8
-    wanted = target.shape[0] * (8 if packed else 1)
-    if wanted > vectors.shape[1]:
-        raise ArrayError(f"{target}: expected vectors of {wanted} or more, got {vectors.shape[1]}")
-    first = vectors[:, :wanted]
-    if packed:
-        return pack_bits(first)
-    if target.cell_type is CellType.BFLOAT16:
-        return truncate_to_bfloat16(first)
-    return first.astype(target.cell_type.dtype)
 
 
 def _open_tokenizer(folder: ModelFolder) -> Any:

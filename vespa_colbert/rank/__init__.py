@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from vespa_colbert.rank.evaluate import Evaluation
 from vespa_colbert.rank.parser import parse_expression
+from vespa_colbert.rank.profile import Hit, Ranker, RankQuery
 
-__all__ = ["Evaluation", "parse_expression"]
+__all__ = ["Evaluation", "Hit", "RankQuery", "Ranker", "parse_expression"]

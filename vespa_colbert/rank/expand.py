@@ -21,7 +21,7 @@ from vespa_colbert.rank.nodes import (
     Operation,
 )
 
-__all__ = ["MAX_DEPTH", "FunctionBody", "expand", "plain"]
+__all__ = ["MAX_DEPTH", "FunctionBody", "calls", "expand", "plain"]
 
 MAX_DEPTH = 100
 """Functions that may call each other in a row; more is taken for a cycle."""
@@ -45,6 +45,18 @@ def plain(node: Node) -> Node:
     while isinstance(node, Embraced):
         node = node.inner
     return node
+
+
+def calls(node: Node) -> list[Call]:
+    """Return every call of a tree, also those inside the arguments of others."""
+    found = [node] if isinstance(node, Call) else []
+
+    def visit(child: Node) -> Node:
+        found.extend(calls(child))
+        return child
+
+    _with_children(node, visit)
+    return found
 
 
 def expand(node: Node, functions: Mapping[str, FunctionBody], depth: int = 0) -> Node:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from vespa_colbert.tensor.cells import cells_of
 from vespa_colbert.tensor.types import CellType, Dimension, TensorType
 from vespa_colbert.tensor.value import Tensor
 
-__all__ = ["CellType", "Dimension", "Tensor", "TensorType"]
+__all__ = ["CellType", "Dimension", "Tensor", "TensorType", "cells_of"]
