@@ -87,10 +87,11 @@ def unpack_bits(packed: PackedVectors) -> TokenVectors:
 def truncate_to_bfloat16(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """Return the values as Vespa stores them in bfloat16 cells, widened to float32 again.
 
-    The lower 16 bits are cut off, not rounded.
+    The lower 16 bits are cut off, not rounded; what is too large for a float becomes infinite.
 
     Source: BFloat16 in vespalib and TypedBinaryFormat.bFloat16BitsFromFloat, Vespa 8.700.24.
     Differs: most libraries (PyTorch, ml_dtypes) round to nearest even.
     """
-    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
-    return (bits & np.uint32(0xFFFF0000)).view(np.float32)
+    with np.errstate(over="ignore"):
+        floats = np.asarray(values).astype(np.float32, order="C")
+    return (floats.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)

@@ -7,15 +7,18 @@ whole until that moment. A file likewise. Two writers of one path are kept apart
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from vespa_colbert.errors import OutputError
 
@@ -73,23 +76,24 @@ def atomic_file(path: Path) -> Iterator[Path]:
         The path to write to, on the same filesystem.
 
     Raises:
-        OutputError: If the parent cannot be written; nothing stands under the final name then.
+        OutputError: If the path cannot be written; nothing stands under the final name then.
     """
     path = path.absolute()
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise OutputError(f"{path}: expected a file or nothing, got a folder")
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         os.close(handle)
-    part = Path(name)
-    try:
-        yield part
-        with _explained(path):
+        part = Path(name)
+        try:
+            yield part
             _sync(part)
             part.chmod(0o644)
             part.replace(path)
             _sync(path.parent)
-    finally:
-        part.unlink(missing_ok=True)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -107,40 +111,51 @@ def atomic_folder(
         The folder to fill, on the same filesystem.
 
     Raises:
-        OutputError: If the parent cannot be written, the folder there is not ours, or another
+        OutputError: If the path cannot be written, the folder there is not ours, or another
             process is writing it; nothing new stands under the final name then.
     """
-    path = path.absolute()
+    path = path.resolve()  # a link stays a link to the new folder
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.is_dir():
-            raise OutputError(f"{path}: expected a folder or nothing, got a file")
-        if path.is_dir() and any(path.iterdir()) and not is_ours(path):
-            raise OutputError(
-                f"{path}: this folder holds files that were not written by this command; "
-                "it is left alone: choose another output folder or remove it yourself"
-            )
-    with _lock(path), _explained(path):
-        _sweep(path)
-        part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
-        try:
-            yield part
-            _sync_tree(part)
-            part.chmod(0o755)
-            _swap(part, path)
-            _sync(path.parent)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+        with _lock(path):
+            _sweep(path)
+            _check_replaceable(path, is_ours)
+            part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+            try:
+                yield part
+                _sync_tree(part)
+                part.chmod(0o755)
+                _swap(part, path)
+                _sync(path.parent)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
+
+
+def _check_replaceable(path: Path, is_ours: Callable[[Path], bool]) -> None:
+    """Return nothing if a new folder may take the place of what stands at ``path``.
+
+    Raises:
+        OutputError: If a file or somebody's folder stands there.
+    """
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{path}: expected a folder or nothing, got a file")
+    if path.is_dir() and any(path.iterdir()) and not is_ours(path):
+        raise OutputError(
+            f"{path}: this folder holds files that were not written by this command; "
+            "it is left alone: choose another output folder or remove it yourself"
+        )
 
 
 def _swap(part: Path, path: Path) -> None:
-    """Move ``part`` to ``path``; an older folder steps aside first and is removed after.
+    """Move ``part`` to ``path``; the older folder is at ``part`` then, or removed.
 
     Raises:
         OSError: If the rename fails; the older folder is back in its place then.
     """
     if not path.exists():
         part.replace(path)
+        return
+    if _exchange(part, path):
         return
     aside = path.with_name(f".{path.name}.{os.getpid()}.old")
     path.replace(aside)
@@ -152,43 +167,66 @@ def _swap(part: Path, path: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
+AT_FDCWD, RENAME_EXCHANGE = -100, 2
+"""Constants of Linux's renameat2: paths as they are, and both names change places."""
+
+
+def _exchange(part: Path, path: Path) -> bool:
+    """Return whether the two names changed places in one step, which not every system can do."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    if rename is None:
+        return False
+    names = os.fsencode(part), os.fsencode(path)
+    return bool(rename(AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_EXCHANGE) == 0)
+
+
 def _sweep(path: Path) -> None:
     """Remove what a killed run left; bring the old folder back if it died between two renames."""
-    for aside in sorted(path.parent.glob(f".{path.name}.*.old")):
-        if path.exists():
-            shutil.rmtree(aside, ignore_errors=True)
+    # Random names have no dot in them: what belongs to an output "index.old" is not ours.
+    mine = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]+\.(old|part)")
+    for left in sorted(path.parent.iterdir()):
+        if (match := mine.fullmatch(left.name)) is None or not left.is_dir():
+            continue
+        if match[1] == "old" and not path.exists():
+            left.replace(path)
         else:
-            aside.replace(path)
-    for part in path.parent.glob(f".{path.name}.*.part"):
-        if part.is_dir():
-            shutil.rmtree(part, ignore_errors=True)
+            shutil.rmtree(left, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock for ``path``; the kernel lets go of it when the process dies.
-
-    Raises:
-        OutputError: If another process holds it.
-    """
+    """Hold an exclusive lock for ``path``; the kernel lets go of it when the process dies."""
     name = path.with_name(f".{path.name}.lock")
-    with _explained(path), name.open("a") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The holder before us may have removed the name after we opened it.
-            ours = os.fstat(stream.fileno()).st_ino == name.stat().st_ino
-        except (BlockingIOError, FileNotFoundError):
-            ours = False
-        if not ours:
-            raise OutputError(f"{path}: another process is writing it; wait for it to end")
+    with _locked(name, path):
         try:
             yield
         finally:
             name.unlink(missing_ok=True)
 
 
+def _locked(name: Path, path: Path) -> TextIO:
+    """Return the lock file, open and locked.
+
+    Raises:
+        OutputError: If another process holds it.
+    """
+    while True:
+        stream = name.open("a")
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(stream.fileno()).st_ino == name.stat().st_ino:
+                return stream
+        except BlockingIOError:
+            stream.close()
+            message = f"{path}: another process is writing it; wait for it to end"
+            raise OutputError(message) from None
+        except FileNotFoundError:
+            pass
+        # The holder before us removed the name after we had opened it: once more.
+        stream.close()
+
+
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 @contextlib.contextmanager
@@ -196,7 +234,7 @@ def _explained(path: Path) -> Iterator[None]:
     """Turn an error of the operating system into one that names the output and what to do.
 
     Raises:
-        OutputError: For a full disk, a forbidden path or a path that cannot exist.
+        OutputError: For a full disk, and for any error about the output path.
         OSError: Any other: it comes from what the caller reads inside the block.
     """
     try:
@@ -204,13 +242,24 @@ def _explained(path: Path) -> Iterator[None]:
     except OutputError:
         raise
     except OSError as error:
-        if error.errno in FULL:
-            hint = "free some space"
-        elif error.errno in FORBIDDEN | {errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG}:
-            hint = "choose an output path that you may write to"
-        else:
+        full = error.errno in FULL
+        if not (_is_about(error, path) or (full and error.filename is None)):
             raise
+        hint = "free some space" if full else "choose an output path that you may write to"
         raise OutputError(f"{path}: cannot be written ({error.strerror}); {hint}") from error
+
+
+def _is_about(error: OSError, path: Path) -> bool:
+    """Return whether the error names the path, a folder above it, or what we put beside it."""
+    named = (error.filename, error.filename2)
+    for name in (Path(os.fsdecode(each)) for each in named if isinstance(each, str | bytes)):
+        if path.is_relative_to(name):
+            return True
+        if name.is_relative_to(path.parent):
+            beside = name.relative_to(path.parent).parts[0]
+            if beside.startswith(f".{path.name}."):
+                return True
+    return False
 
 
 def _sync_tree(folder: Path) -> None:

@@ -13,10 +13,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vespa_colbert.arrays import truncate_to_bfloat16
 from vespa_colbert.errors import ArrayError, TensorTypeError
 from vespa_colbert.tensor.types import CellType, TensorType
 
 __all__ = ["Tensor"]
+
+
+def stored_cells(values: NDArray[Any], tensor_type: TensorType) -> NDArray[Any]:
+    """Return values as cells of the type hold them; bfloat16 is cut off, as Vespa does.
+
+    Raises:
+        ArrayError: If a value is no int8 and the cells are: nothing is wrapped around or rounded.
+    """
+    dtype = tensor_type.cell_type.dtype
+    if tensor_type.cell_type is CellType.BFLOAT16:
+        return truncate_to_bfloat16(values)
+    is_other = tensor_type.cell_type is CellType.INT8 and values.dtype != dtype
+    if is_other and not np.isin(values, np.arange(-128, 128)).all():
+        raise ArrayError(f"{tensor_type}: expected whole numbers from -128 to 127")
+    with np.errstate(over="ignore"):
+        return values.astype(dtype, copy=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,14 +86,14 @@ class Tensor:
 
         Args:
             tensor_type: Type with indexed dimensions only.
-            values: ``tensor_type.shape``, cast to its cells' dtype.
+            values: ``tensor_type.shape``, stored as cells of the type.
 
         Raises:
             TensorTypeError: If the type has a mapped dimension.
         """
         if tensor_type.mapped:
             raise TensorTypeError(f"{tensor_type}: expected indexed dimensions only")
-        cells = np.asarray(values).astype(tensor_type.cell_type.dtype, copy=False)
+        cells = stored_cells(np.asarray(values), tensor_type)
         return cls(tensor_type, np.zeros((1, 0), np.int64), (), cells[np.newaxis])
 
     @classmethod
@@ -87,37 +104,48 @@ class Tensor:
 
         Args:
             tensor_type: Type with exactly one mapped dimension, such as ``tensor(dt{},x[16])``.
-            values: (label, *type.shape), cast to its cells' dtype.
+            values: (label, *type.shape), stored as cells of the type.
             labels: One a row; the row numbers from 0 when absent, as Vespa's embedder labels.
 
         Raises:
             TensorTypeError: If the type has not exactly one mapped dimension.
-            ArrayError: If a label occurs twice.
+            ArrayError: If a label occurs twice, or there are more or fewer than rows.
         """
         if len(tensor_type.mapped) != 1:
             raise TensorTypeError(f"{tensor_type}: expected exactly one mapped dimension")
         names = tuple(str(row) for row in range(len(values))) if labels is None else tuple(labels)
         if len(set(names)) < len(names):
             raise ArrayError(f"{tensor_type}: a label occurs twice")
+        if len(names) != len(values):
+            raise ArrayError(f"{tensor_type}: expected {len(values)} labels, got {len(names)}")
         codes = np.arange(len(values), dtype=np.int64)[:, np.newaxis]
-        cells = np.asarray(values).astype(tensor_type.cell_type.dtype, copy=False)
-        return cls(tensor_type, codes, (names,), cells)
+        return cls(tensor_type, codes, (names,), stored_cells(np.asarray(values), tensor_type))
 
     @classmethod
     def from_subspaces(
         cls, tensor_type: TensorType, subspaces: Mapping[tuple[str, ...], Any]
     ) -> Tensor:
-        """Return a tensor from address → dense block (a number where nothing is indexed)."""
+        """Return a tensor from address → dense block (a number where nothing is indexed).
+
+        Raises:
+            ArrayError: If an address has more or fewer labels than the type has mapped dimensions,
+                or a block another shape.
+        """
         mapped = len(tensor_type.mapped)
+        for address, block in subspaces.items():
+            if len(address) != mapped or np.shape(block) != tensor_type.shape:
+                raise ArrayError(
+                    f"{tensor_type}: expected {mapped} labels and a block of shape "
+                    f"{tensor_type.shape}, got {address} and shape {np.shape(block)}"
+                )
         columns = [list(dict.fromkeys(address[i] for address in subspaces)) for i in range(mapped)]
         places = [{label: code for code, label in enumerate(column)} for column in columns]
         codes = np.array(
             [[places[i][address[i]] for i in range(mapped)] for address in subspaces], np.int64
         ).reshape(len(subspaces), mapped)
-        dtype = tensor_type.cell_type.dtype
-        values = np.array([np.asarray(block, dtype) for block in subspaces.values()], dtype)
-        values = values.reshape((len(subspaces), *tensor_type.shape))
-        return cls(tensor_type, codes, tuple(tuple(column) for column in columns), values)
+        blocks = np.array(list(subspaces.values()) or np.zeros((0, *tensor_type.shape)))
+        cells = stored_cells(blocks, tensor_type)
+        return cls(tensor_type, codes, tuple(tuple(column) for column in columns), cells)
 
     @classmethod
     def empty(cls, tensor_type: TensorType) -> Tensor:
