@@ -1,0 +1,28 @@
+"""A folder → a Checkpoint: layout, weights by role, markers, lengths, skip words; and back."""
+
+from __future__ import annotations
+
+from vespa_colbert.checkpoint.facts import Checkpoint, Encoder, ProjectionLayer
+from vespa_colbert.checkpoint.pylate import PyLateSettings
+from vespa_colbert.checkpoint.read import LAYOUTS, Layout, read_checkpoint
+from vespa_colbert.checkpoint.tokenizer_facts import Marker, TokenizerFacts
+from vespa_colbert.checkpoint.write import (
+    WrittenCheckpoint,
+    read_checksums,
+    write_pylate_checkpoint,
+)
+
+__all__ = [
+    "LAYOUTS",
+    "Checkpoint",
+    "Encoder",
+    "Layout",
+    "Marker",
+    "ProjectionLayer",
+    "PyLateSettings",
+    "TokenizerFacts",
+    "WrittenCheckpoint",
+    "read_checkpoint",
+    "read_checksums",
+    "write_pylate_checkpoint",
+]

@@ -1,0 +1,94 @@
+"""Contradictions between the parts of a checkpoint, looked for whatever the layout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from vespa_colbert.checkpoint.facts import Checkpoint
+from vespa_colbert.errors import CheckpointError
+
+__all__ = ["check_checkpoint"]
+
+SHORTEST_TEXT = 4
+"""Tokens: start, marker, one of content, end."""
+
+
+def check_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
+    """Return the checkpoint with its warnings, if its parts fit together.
+
+    Raises:
+        CheckpointError: If the layers do not chain, a length cannot be, or the tokenizer has ids
+            that the token embedding lacks.
+    """
+    _check_chain(checkpoint)
+    _check_lengths(checkpoint)
+    _check_vocabulary(checkpoint)
+    return replace(checkpoint, warnings=(*checkpoint.warnings, *_warnings(checkpoint)))
+
+
+def _check_chain(checkpoint: Checkpoint) -> None:
+    """Return nothing if each layer takes what the one before gives.
+
+    Raises:
+        CheckpointError: With both widths.
+    """
+    if not checkpoint.projection:
+        raise CheckpointError(f"{checkpoint.path}: expected a projection layer, got none")
+    width, before = checkpoint.encoder.hidden_size, "hidden_size of config.json"
+    for place, layer in enumerate(checkpoint.projection, start=1):
+        if layer.in_features != width:
+            raise CheckpointError(
+                f"{checkpoint.path}: projection layer {place}: expected in_features {width} "
+                f"({before}), got {layer.in_features}; the projection is of another encoder"
+            )
+        width, before = layer.out_features, f"out_features of projection layer {place}"
+
+
+def _check_lengths(checkpoint: Checkpoint) -> None:
+    """Return nothing if both lengths have room for content and the encoder has the positions.
+
+    Raises:
+        CheckpointError: With the length and its limits.
+    """
+    for fact in ("max_query_tokens", "max_document_tokens"):
+        length, limit = getattr(checkpoint, fact), checkpoint.encoder.positions
+        if not SHORTEST_TEXT <= length <= limit:
+            raise CheckpointError(
+                f"{checkpoint.path}: {checkpoint.provenance.get(fact, fact)}: expected "
+                f"{SHORTEST_TEXT} to {limit} tokens (the encoder has {limit} positions), "
+                f"got {length}"
+            )
+
+
+def _check_vocabulary(checkpoint: Checkpoint) -> None:
+    """Return nothing if every id of the tokenizer has a row in the token embedding.
+
+    Raises:
+        CheckpointError: With the largest id and the number of rows.
+    """
+    largest, rows = checkpoint.tokenizer.largest_id, checkpoint.encoder.vocabulary_size
+    largest = max(largest, checkpoint.start_id, checkpoint.end_id)
+    if largest >= rows:
+        raise CheckpointError(
+            f"{checkpoint.path}: expected token ids below {rows} (rows of the token embedding), "
+            f"got {largest} in tokenizer.json; the tokenizer is of another model, or grew after "
+            "the weights were saved"
+        )
+
+
+def _warnings(checkpoint: Checkpoint) -> Iterator[str]:
+    unknown = [w for w in checkpoint.skip_words if w not in checkpoint.tokenizer.vocabulary]
+    if unknown:
+        yield (
+            f"skip words that the vocabulary lacks are without effect: {' '.join(unknown)} "
+            "(the library takes the unknown token for them)"
+        )
+    if narrow := [dtype for dtype in checkpoint.encoder.dtypes if dtype != "F32"]:
+        yield (
+            f"weights stored as {', '.join(narrow)} are computed with in float32 here; the library "
+            "computes in the stored type unless told otherwise"
+        )
+    markers = (checkpoint.query_marker, checkpoint.document_marker)
+    if None not in markers and markers[0] == markers[1]:
+        yield "queries and documents have the same marker"

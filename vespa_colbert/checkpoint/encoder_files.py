@@ -1,0 +1,121 @@
+"""The transformer of a checkpoint: ``config.json`` and its weights, sizes checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from vespa_colbert.checkpoint.facts import Encoder
+from vespa_colbert.checkpoint.folder import JsonObject, read_object
+from vespa_colbert.checkpoint.safetensors_file import WeightFiles, read_weights
+from vespa_colbert.errors import CheckpointError
+
+__all__ = ["read_encoder"]
+
+HIDDEN_SIZE_KEYS = ("hidden_size", "dim", "d_model", "n_embd")
+POSITION_KEYS = ("max_position_embeddings", "n_positions")
+
+# These architectures number positions from pad_token_id + 1, which takes that many rows away.
+POSITIONS_START_AFTER_PAD = frozenset({
+    "camembert",
+    "data2vec-text",
+    "longformer",
+    "mpnet",
+    "roberta",
+    "xlm-roberta",
+    "xmod",
+})
+DEFAULT_PAD_ID = 1
+
+# What the token embedding is called, by the end of its name.
+TOKEN_EMBEDDINGS = (
+    "word_embeddings.weight",
+    "tok_embeddings.weight",
+    "embed_tokens.weight",
+    "wte.weight",
+)
+
+
+def read_encoder(folder: Path) -> tuple[Encoder, tuple[Path, ...]]:
+    """Return the encoder in ``folder`` and its weight files.
+
+    Raises:
+        CheckpointError: If config or weights are missing, damaged, contradict one another, or the
+            config wants code of its own to be run.
+    """
+    config = read_object(folder, "config.json")
+    _refuse_code(config)
+    files = read_weights(folder)
+    hidden_size = _first_of(config, HIDDEN_SIZE_KEYS)
+    encoder = Encoder(
+        model_type=config.text("model_type"),
+        config=config.values,
+        weights=files.tensors,
+        dtypes=files.dtypes,
+        hidden_size=hidden_size,
+        vocabulary_size=_vocabulary_size(config, files, hidden_size),
+        positions=_positions(config),
+    )
+    return encoder, files.paths
+
+
+def _refuse_code(config: JsonObject) -> None:
+    """Return nothing if the encoder is one that transformers has built in.
+
+    Raises:
+        CheckpointError: If the config names modules to import.
+    """
+    remote = config.values.get("auto_map")
+    if remote:
+        named = ", ".join(sorted(str(value) for value in dict(remote).values()))
+        raise CheckpointError(
+            f"{config.name}: expected an architecture that transformers has built in, got auto_map "
+            f"({named}), code of the checkpoint's own, which is not run"
+        )
+
+
+def _first_of(config: JsonObject, keys: tuple[str, ...]) -> int:
+    """Return the first of the integer keys that the config has.
+
+    Raises:
+        CheckpointError: If it has none.
+    """
+    for key in keys:
+        if key in config:
+            return config.integer(key)
+    raise CheckpointError(f"{config.name}: expected {' or '.join(keys)}, got neither")
+
+
+def _positions(config: JsonObject) -> int:
+    """Return the most tokens of a text; a few architectures lose the first rows to padding."""
+    rows = _first_of(config, POSITION_KEYS)
+    if config.text("model_type") in POSITIONS_START_AFTER_PAD:
+        return rows - config.integer("pad_token_id", DEFAULT_PAD_ID) - 1
+    return rows
+
+
+def _vocabulary_size(config: JsonObject, files: WeightFiles, hidden_size: int) -> int:
+    """Return the rows of the token embedding, or the config's size if it goes by another name.
+
+    Raises:
+        CheckpointError: If the embedding has another width or height than the config says.
+    """
+    declared = config.integer("vocab_size")
+    embedding = _token_embedding(files.tensors)
+    if embedding is None:
+        return declared
+    name, array = embedding
+    if array.shape != (declared, hidden_size):
+        raise CheckpointError(
+            f"{name}: expected shape ({declared}, {hidden_size}) as vocab_size and hidden_size of "
+            f"{config.name} say, got {array.shape}; config and weights are of different models"
+        )
+    return declared
+
+
+def _token_embedding(tensors: Mapping[str, NDArray[Any]]) -> tuple[str, NDArray[Any]] | None:
+    found = [(name, array) for name, array in tensors.items() if name.endswith(TOKEN_EMBEDDINGS)]
+    return found[0] if len(found) == 1 else None

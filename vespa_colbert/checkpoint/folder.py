@@ -1,0 +1,171 @@
+"""Config files of a checkpoint folder: JSON objects whose values are asked for by type."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from vespa_colbert.errors import CheckpointError
+
+__all__ = [
+    "CHECKSUMS_FILE",
+    "JsonObject",
+    "module_folder",
+    "read_json",
+    "read_object",
+    "require_folder",
+]
+
+CHECKSUMS_FILE = "checksums.json"
+"""Lists every file of a checkpoint that this package wrote."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonObject:
+    """A JSON object and the file it came from. A value of null counts as absent.
+
+    Attributes:
+        name: File name within the checkpoint, for messages and provenance.
+        values: The members.
+    """
+
+    name: str
+    values: Mapping[str, Any]
+
+    def __contains__(self, key: str) -> bool:
+        return self.values.get(key) is not None
+
+    def integer(self, key: str, default: int | None = None) -> int:
+        """Return an integer member, or the default where there is one.
+
+        Raises:
+            CheckpointError: If it is absent without a default, or something else.
+        """
+        value = self._value(key, default)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self._wrong(key, "an integer", value)
+        return value
+
+    def flag(self, key: str, *, default: bool | None = None) -> bool:
+        """Return a true/false member, or the default where there is one.
+
+        Raises:
+            CheckpointError: If it is absent without a default, or something else.
+        """
+        value = self._value(key, default)
+        if not isinstance(value, bool):
+            raise self._wrong(key, "true or false", value)
+        return value
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """Return a string member, or the default where there is one.
+
+        Raises:
+            CheckpointError: If it is absent without a default, or something else.
+        """
+        value = self._value(key, default)
+        if not isinstance(value, str):
+            raise self._wrong(key, "a string", value)
+        return value
+
+    def texts(self, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
+        """Return a list of strings, or the default.
+
+        Raises:
+            CheckpointError: If it is something else.
+        """
+        value = self._value(key, default)
+        if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
+            raise self._wrong(key, "a list of strings", value)
+        return tuple(value)
+
+    def origin(self, key: str, default: str) -> str:
+        """Return where the value of ``key`` comes from: this file, or ``default``."""
+        return f"{self.name}: {key}" if key in self else default
+
+    def _value(self, key: str, default: object) -> object:
+        """Return the member or the default.
+
+        Raises:
+            CheckpointError: If there is neither.
+        """
+        value = self.values.get(key)
+        if value is None and default is None:
+            raise CheckpointError(f"{self.name}: expected a value for {key}, got none")
+        return default if value is None else value
+
+    def _wrong(self, key: str, expected: str, value: object) -> CheckpointError:
+        return CheckpointError(f"{self.name}: {key}: expected {expected}, got {value!r}")
+
+
+def require_folder(path: Path) -> None:
+    """Return nothing if the path is a folder.
+
+    Raises:
+        CheckpointError: If it is a file or nothing.
+    """
+    if path.is_dir():
+        return
+    got = "a file" if path.exists() else "nothing there"
+    raise CheckpointError(
+        f"{path}: expected a checkpoint folder, got {got}; "
+        "give the path of a local folder (names on a model hub are not read yet)"
+    )
+
+
+def read_json(root: Path, name: str) -> Any:
+    """Return the parsed JSON file ``name`` of the folder ``root``.
+
+    Raises:
+        CheckpointError: If it is missing, unreadable or not JSON.
+    """
+    path = root / name
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{root}: expected the file {name}, got none") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path}: expected JSON, got something else ({error}); the file may be incomplete"
+        ) from error
+
+
+def read_object(root: Path, name: str, *, optional: bool = False) -> JsonObject:
+    """Return the JSON object in the file ``name``; an empty one if it is optional and missing.
+
+    Raises:
+        CheckpointError: If it is missing, not JSON or not an object.
+    """
+    if optional and not (root / name).exists():
+        return JsonObject(name=name, values={})
+    values = read_json(root, name)
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{root / name}: expected a JSON object, got {type(values).__name__}")
+    return JsonObject(name=name, values=values)
+
+
+def module_folder(root: Path, relative: str, *, where: str) -> Path:
+    """Return the folder of a module, which must lie inside the checkpoint.
+
+    Args:
+        root: The checkpoint folder.
+        relative: What the config says, such as ``1_Dense``; empty for the root itself.
+        where: File that says it, for the message.
+
+    Raises:
+        CheckpointError: For an absolute path, one with ``..``, a link that leaves the checkpoint,
+            or a folder that is not there.
+    """
+    parts = PurePosixPath(relative)
+    folder = root / parts
+    inside = not parts.is_absolute() and ".." not in parts.parts and "\\" not in relative
+    if not inside or not folder.resolve().is_relative_to(root.resolve()):
+        raise CheckpointError(
+            f"{where}: expected module folders inside the checkpoint, got path {relative!r}"
+        )
+    if not folder.is_dir():
+        raise CheckpointError(f"{where}: the module folder {relative!r} does not exist in {root}")
+    return folder

@@ -1,0 +1,71 @@
+"""Reading a checkpoint folder: the layouts are tried in order, the first that fits reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vespa_colbert.checkpoint import pylate
+from vespa_colbert.checkpoint.facts import Checkpoint
+from vespa_colbert.checkpoint.folder import require_folder
+from vespa_colbert.errors import CheckpointError, UnknownLayoutError
+
+__all__ = ["LAYOUTS", "Layout", "read_checkpoint"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """A way in which checkpoints lie on disk.
+
+    Attributes:
+        name: What reports call it.
+        misfits: Folder → what keeps it from being of this layout; nothing if it is.
+        read: Folder → checkpoint.
+    """
+
+    name: str
+    misfits: Callable[[Path], tuple[str, ...]]
+    read: Callable[[Path], Checkpoint]
+
+
+LAYOUTS = (Layout(name=pylate.NAME, misfits=pylate.misfits, read=pylate.read),)
+"""Tried in this order: a new layout is one row here and one file."""
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Return the checkpoint in a local folder; nothing is ever fetched from a network.
+
+    Args:
+        path: The folder.
+
+    Raises:
+        CheckpointError: If there is no such folder, or it is damaged or contradicts itself.
+        UnknownLayoutError: If no layout fits; lists each and what was missing.
+    """
+    require_folder(path)
+    tried = []
+    for layout in LAYOUTS:
+        misfits = layout.misfits(path)
+        if not misfits:
+            return _read(layout, path)
+        tried.append(f"  {layout.name}: {'; '.join(misfits)}")
+    names = ", ".join(sorted(entry.name for entry in path.iterdir())) or "nothing"
+    raise UnknownLayoutError(
+        f"{path}: expected a checkpoint of a known layout, got a folder with {names}\n"
+        + "\n".join(tried)
+    )
+
+
+def _read(layout: Layout, path: Path) -> Checkpoint:
+    """Return what the layout reads, with the folder named in every error.
+
+    Raises:
+        CheckpointError: What the layout raised.
+    """
+    try:
+        return layout.read(path)
+    except CheckpointError as error:
+        if str(path) in str(error):
+            raise
+        raise type(error)(f"{path}: {error}") from error
