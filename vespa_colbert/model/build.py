@@ -1,0 +1,114 @@
+"""Building the module of a checkpoint: architecture from config, every number from its files."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from vespa_colbert.checkpoint import Checkpoint, Encoder
+from vespa_colbert.errors import CheckpointError, MissingExtraError
+from vespa_colbert.model.accounting import assign_weights
+
+if TYPE_CHECKING:
+    from vespa_colbert.model.contextual import ContextualEncoder
+
+__all__ = ["build_encoder"]
+
+logger = logging.getLogger(__name__)
+
+# Plain matrix products: the exported graph is the smallest, and every exporter knows them.
+ATTENTION = "eager"
+
+
+def build_encoder(checkpoint: Checkpoint) -> ContextualEncoder:
+    """Return the torch module of a checkpoint: float32, in evaluation mode, on the CPU.
+
+    Raises:
+        CheckpointError: If transformers does not know the architecture, or refuses the config.
+        MissingWeightError: If a tensor of the file goes nowhere or one of the model is not in it.
+        MissingExtraError: If torch or transformers is not installed.
+    """
+    try:
+        from vespa_colbert.model.contextual import ContextualEncoder
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("export", "torch") from error
+    try:
+        encoder = _load_encoder(checkpoint.encoder)
+    except CheckpointError as error:
+        raise type(error)(f"{checkpoint.path}: {error}") from error
+    module = ContextualEncoder(encoder, checkpoint.projection)
+    module.requires_grad_(requires_grad=False)
+    module.eval()
+    return module
+
+
+def _load_encoder(encoder: Encoder) -> Any:
+    """Return transformers' module with the weights of the checkpoint.
+
+    Raises:
+        CheckpointError: If the architecture or its config is refused.
+        MissingWeightError: If a tensor is unused, missing or of another shape.
+    """
+    import torch
+
+    module = _empty_module(encoder)
+    state = module.state_dict()
+    assignment = assign_weights(
+        {name: array.shape for name, array in encoder.weights.items()},
+        {name: tuple(tensor.shape) for name, tensor in state.items()},
+        module.base_model_prefix,
+    )
+    with torch.no_grad():
+        for name, source in assignment.sources.items():
+            _fill(state[name], encoder.weights[source], source)
+    logger.info(
+        "%s: %d tensors loaded, %d ignored",
+        type(module).__name__,
+        len(assignment.sources),
+        len(assignment.ignored),
+    )
+    return module
+
+
+def _fill(tensor: Any, array: NDArray[Any], source: str) -> None:
+    """Copy an array into a tensor of the module.
+
+    Raises:
+        CheckpointError: If one holds floats and the other does not.
+    """
+    import torch
+
+    if tensor.is_floating_point() != (array.dtype.kind == "f"):
+        raise CheckpointError(f"{source}: expected values of {tensor.dtype}, got {array.dtype}")
+    tensor.copy_(torch.tensor(array))
+
+
+def _empty_module(encoder: Encoder) -> Any:
+    """Return the architecture that the config describes, its weights still to be filled in.
+
+    Raises:
+        CheckpointError: If transformers does not know the architecture, or refuses the config.
+        MissingExtraError: If transformers is not installed.
+    """
+    try:
+        import torch
+        import transformers
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("export", "transformers") from error
+    values = {key: value for key, value in encoder.config.items() if key != "model_type"}
+    try:
+        config = transformers.AutoConfig.for_model(encoder.model_type, **values)
+        config.use_cache = False
+        architecture = transformers.AutoModel._model_mapping[type(config)]
+        options = {"attn_implementation": ATTENTION, "dtype": torch.float32}
+        if "add_pooling_layer" in inspect.signature(architecture.__init__).parameters:
+            options["add_pooling_layer"] = False
+        return transformers.AutoModel.from_config(config, **options)
+    except Exception as error:  # what a config can break in there has no common base
+        raise CheckpointError(
+            f"config.json: expected an encoder that transformers {transformers.__version__} "
+            f"builds, got model_type {encoder.model_type!r} ({error})"
+        ) from error
