@@ -1,0 +1,73 @@
+"""The exported rows against sentence-transformers' own reading of the same PyLate checkpoint."""
+
+from __future__ import annotations
+
+import string
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from tokenizers import Tokenizer
+
+from tests.tiny_checkpoint import IDS, edit_json
+from vespa_colbert.checkpoint import read_checkpoint
+from vespa_colbert.export import ModelFolder, export_checkpoint
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("default"),
+]
+
+ROUNDING = 2e-6
+"""float32 rounding through two layers and a projection, in components of unit vectors."""
+
+TEXTS = ("rose", "a rose is a rose", "x y z " * 30, "rose. is, (a) rose!")
+
+
+@pytest.fixture(scope="module")
+def library() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("sentence_transformers.multi_vector_encoder")
+
+
+def rows(folder: ModelFolder, ids: list[int], attended: int) -> Any:
+    session = onnxruntime.InferenceSession(str(folder.model_path))
+    attention = (np.arange(len(ids)) < attended).astype(np.int64)[None, :]
+    feeds = {"input_ids": np.array([ids], dtype=np.int64), "attention_mask": attention}
+    return session.run(["contextual"], feeds)[0][0]
+
+
+def content(folder: ModelFolder, text: str, limit: int) -> list[int]:
+    tokenizer = Tokenizer.from_file(str(folder.tokenizer_path))
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+    return ids[: limit - 3]
+
+
+@pytest.mark.parametrize("expansion", [True, False])
+def test_rows_are_those_of_the_multi_vector_encoder(
+    library: Any, copy: Any, tmp_path: Path, *, expansion: bool
+) -> None:
+    source = copy()
+    edit_json(source / "config_sentence_transformers.json", do_query_expansion=expansion)
+    model = library.MultiVectorEncoder(str(source), device="cpu")
+    folder = export_checkpoint(read_checkpoint(source), tmp_path / "model")
+    spec = folder.embedder
+    skipped = {IDS[c] for c in string.punctuation}
+    for text in TEXTS:
+        words = content(folder, text, spec.max_document_tokens)
+        ids = [spec.start_id, spec.document_marker_id, *words, spec.end_id]
+        kept = [place for place, token in enumerate(ids) if token not in skipped]
+        wanted = np.asarray(model.encode_document(text, convert_to_numpy=True))
+        np.testing.assert_allclose(rows(folder, ids, len(ids))[kept], wanted, atol=ROUNDING)
+
+        words = content(folder, text, spec.max_query_tokens)
+        ids = [spec.start_id, spec.query_marker_id, *words, spec.end_id]
+        attended = len(ids)
+        if spec.expansion_emitted:
+            ids += [spec.mask_id] * (spec.max_query_tokens - attended)
+        wanted = np.asarray(model.encode_query(text, convert_to_numpy=True))
+        np.testing.assert_allclose(rows(folder, ids, attended), wanted, atol=ROUNDING)

@@ -1,0 +1,39 @@
+"""Checkpoint → model folder: ONNX graph, tokenizer, manifest; and reading one back.
+
+Importing this needs neither torch nor onnx; ``export_checkpoint`` imports them when called.
+"""
+
+from __future__ import annotations
+
+from vespa_colbert.export.describe import (
+    Description,
+    Difference,
+    describe_checkpoint,
+    embedder_spec,
+    native_differences,
+)
+from vespa_colbert.export.export import DEFAULT_OPSET, export_checkpoint
+from vespa_colbert.export.model_folder import (
+    EMBEDDER_FILE,
+    MODEL_FILE,
+    TOKENIZER_FILE,
+    EmbedderSpec,
+    ModelFolder,
+    read_model_folder,
+)
+
+__all__ = [
+    "DEFAULT_OPSET",
+    "EMBEDDER_FILE",
+    "MODEL_FILE",
+    "TOKENIZER_FILE",
+    "Description",
+    "Difference",
+    "EmbedderSpec",
+    "ModelFolder",
+    "describe_checkpoint",
+    "embedder_spec",
+    "export_checkpoint",
+    "native_differences",
+    "read_model_folder",
+]
