@@ -1,0 +1,61 @@
+"""Specs → application package, and back: a schema file is read into the same specs."""
+
+from __future__ import annotations
+
+from vespa_colbert.app.application import (
+    MINIMUM_VESPA_VERSION,
+    ApplicationSpec,
+    Embedder,
+    PackagedFile,
+    RemoteFile,
+)
+from vespa_colbert.app.build import (
+    AppOptions,
+    application_spec,
+    field_name,
+    folder_embedder,
+    published_embedder,
+    read_embedder_facts,
+)
+from vespa_colbert.app.field import DocumentSummary, Field, FieldSet
+from vespa_colbert.app.profile import Constant, Function, Input, RankProfile, Rerank
+from vespa_colbert.app.reader import Application, read_application, read_schema
+from vespa_colbert.app.render import (
+    ApplicationPackage,
+    read_package,
+    render_app,
+    render_schema,
+    template_root,
+)
+from vespa_colbert.app.schema import Schema
+
+__all__ = [
+    "MINIMUM_VESPA_VERSION",
+    "AppOptions",
+    "Application",
+    "ApplicationPackage",
+    "ApplicationSpec",
+    "Constant",
+    "DocumentSummary",
+    "Embedder",
+    "Field",
+    "FieldSet",
+    "Function",
+    "Input",
+    "PackagedFile",
+    "RankProfile",
+    "RemoteFile",
+    "Rerank",
+    "Schema",
+    "application_spec",
+    "field_name",
+    "folder_embedder",
+    "published_embedder",
+    "read_application",
+    "read_embedder_facts",
+    "read_package",
+    "read_schema",
+    "render_app",
+    "render_schema",
+    "template_root",
+]

@@ -1,0 +1,232 @@
+"""Prints an application package: every file from its template, models beside, a manifest last."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vespa_colbert.app.application import ApplicationSpec, PackagedFile
+from vespa_colbert.app.schema import Schema
+from vespa_colbert.errors import OutputError, SpecError
+from vespa_colbert.files import FileDigest, atomic_folder, changed_files, digest_file
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = [
+    "MANIFEST_FILE",
+    "ApplicationPackage",
+    "read_package",
+    "render_app",
+    "render_schema",
+    "template_root",
+]
+
+MANIFEST_FILE = ".vespa-colbert.json"
+FORMAT = 1
+SCHEMA_TEMPLATE = "schemas/schema.sd"
+MODEL_FOLDER = "files/"
+TEMPLATE_SUFFIX = ".jinja"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplicationPackage:
+    """A package on disk, as its manifest describes it.
+
+    Attributes:
+        path: The folder.
+        name: The application's name.
+        files: Path in the package → sha256 and size, the manifest itself left out.
+    """
+
+    path: Path
+    name: str
+    files: Mapping[str, FileDigest]
+
+    @property
+    def schemas(self) -> tuple[Path, ...]:
+        """Paths of the schema files."""
+        return tuple(self.path / name for name in sorted(self.files) if name.endswith(".sd"))
+
+    def manifest(self) -> str:
+        """Return the text of the manifest."""
+        files = {name: asdict(digest) for name, digest in sorted(self.files.items())}
+        document = {"format": FORMAT, "application": self.name, "files": files}
+        return json.dumps(document, indent=2) + "\n"
+
+
+def render_app(
+    spec: ApplicationSpec, output: Path, *, templates: Path | None = None
+) -> ApplicationPackage:
+    """Return the package that was printed into a folder.
+
+    Args:
+        spec: What to print.
+        output: The folder. A package of ours that stands there, unchanged, is replaced whole.
+        templates: Folder of templates; the project's own when absent. They are rendered in a
+            sandbox and can reach nothing but the spec.
+
+    Raises:
+        SpecError: If a template is missing or asks for what is not there.
+        OutputError: If the folder cannot be written or holds anything that is not ours.
+    """
+    texts = _texts(spec, template_root() if templates is None else templates)
+    with atomic_folder(output, is_ours=_may_be_replaced) as folder:
+        files = {path: _write(folder / path, text) for path, text in texts.items()}
+        files |= {file.path: _place(file, folder) for file in spec.files}
+        package = ApplicationPackage(path=output, name=spec.name, files=files)
+        _write(folder / MANIFEST_FILE, package.manifest())
+    return package
+
+
+def render_schema(schema: Schema, *, templates: Path | None = None) -> str:
+    """Return the text of a schema's ``.sd`` file.
+
+    Args:
+        schema: What to print.
+        templates: Folder of templates; the project's own when absent.
+
+    Raises:
+        SpecError: If the template is missing or asks for what is not there.
+    """
+    environment = _environment(template_root() if templates is None else templates)
+    return _render(environment, SCHEMA_TEMPLATE, {"schema": schema})
+
+
+def read_package(folder: Path, *, check: bool = True) -> ApplicationPackage:
+    """Return a package that ``render_app`` printed.
+
+    Args:
+        folder: The package.
+        check: Whether to read all files and compare their checksums.
+
+    Raises:
+        SpecError: If the folder is no package of ours, or a file is missing or differs.
+    """
+    manifest = folder / MANIFEST_FILE
+    try:
+        package = _parse_manifest(folder, json.loads(manifest.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise SpecError(
+            f"{folder}: expected an application package with {MANIFEST_FILE}, there is none; "
+            "make one with: vespa-colbert generate"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SpecError(f"{manifest}: not a valid manifest ({error}); generate again") from error
+    if check and (faults := tuple(changed_files(folder, package.files))):
+        raise SpecError(f"{folder}: files differ from what was generated", faults)
+    return package
+
+
+def _parse_manifest(folder: Path, document: dict[str, Any]) -> ApplicationPackage:
+    """Return the package that a manifest describes.
+
+    Raises:
+        ValueError: If the format is another one.
+    """
+    if document["format"] != FORMAT:
+        raise ValueError(f"expected format {FORMAT}, got {document['format']}")
+    files = {str(name): FileDigest(**each) for name, each in document["files"].items()}
+    return ApplicationPackage(path=folder, name=str(document["application"]), files=files)
+
+
+def template_root() -> Path:
+    """Return the project's templates: beside the installed package, or in the checkout.
+
+    Raises:
+        SpecError: If they are in neither place.
+    """
+    package = Path(__file__).parent.parent
+    places = (package / "_templates", package.parent / "templates")
+    for place in places:
+        if place.is_dir():
+            return place
+    raise SpecError(f"expected templates at {places[0]} or {places[1]}; install the package again")
+
+
+def _texts(spec: ApplicationSpec, templates: Path) -> dict[str, str]:
+    """Return path in the package → text of every file that is printed."""
+    environment = _environment(templates)
+    texts = {
+        f"schemas/{schema.name}.sd": _render(environment, SCHEMA_TEMPLATE, {"schema": schema})
+        for schema in spec.schemas
+    }
+    for path in ("services.xml", "README.md"):
+        texts[path] = _render(environment, path, {"application": spec})
+    return texts
+
+
+def _environment(templates: Path) -> Environment:
+    """Return the sandbox in which templates run: a missing name is an error, XML is escaped."""
+    from jinja2 import FileSystemLoader, StrictUndefined, select_autoescape
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    return ImmutableSandboxedEnvironment(
+        loader=FileSystemLoader(templates),
+        undefined=StrictUndefined,
+        autoescape=select_autoescape(enabled_extensions=(f"xml{TEMPLATE_SUFFIX}",), default=False),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def _render(environment: Environment, path: str, values: Mapping[str, object]) -> str:
+    """Return the text that a template prints.
+
+    Raises:
+        SpecError: If the template is missing, or asks for what is not there.
+    """
+    from jinja2 import TemplateError
+
+    name = path + TEMPLATE_SUFFIX
+    try:
+        return environment.get_template(name).render(values)
+    except (TemplateError, TypeError, ValueError) as error:
+        raise SpecError(f"template {name}: {type(error).__name__}: {error}") from error
+
+
+def _write(path: Path, text: str) -> FileDigest:
+    """Return the digest of a text file just written, lines ended by LF alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode("utf-8"))
+    return digest_file(path)
+
+
+def _place(file: PackagedFile, folder: Path) -> FileDigest:
+    """Return the digest of a model file just linked into the package, or copied."""
+    path, source = folder / file.path, file.source.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, path)
+    except OSError:
+        shutil.copyfile(source, path)
+    return file.digest or digest_file(path)
+
+
+def _may_be_replaced(folder: Path) -> bool:
+    """Return whether a folder is a package of ours with nothing in it that anybody changed.
+
+    Raises:
+        OutputError: If it is ours and holds work that replacing it would destroy.
+    """
+    try:
+        package = read_package(folder, check=False)
+    except SpecError:
+        return False
+    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    added = present - package.files.keys() - {MANIFEST_FILE}
+    texts = {name for name in present & package.files.keys() if not name.startswith(MODEL_FOLDER)}
+    edits = [f"{folder / name}: added" for name in sorted(added)]
+    edits += changed_files(folder, {name: package.files[name] for name in texts})
+    if edits:
+        raise OutputError(
+            f"{folder}: holds files that were added or changed after it was generated; it is left "
+            "alone: choose another output folder or remove it yourself\n  " + "\n  ".join(edits)
+        )
+    return True
