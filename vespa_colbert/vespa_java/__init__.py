@@ -1,0 +1,24 @@
+"""The judge: Vespa's own Java code, run from Python; it shares no code with what it judges."""
+
+from __future__ import annotations
+
+from vespa_colbert.vespa_java.client import VespaJava
+from vespa_colbert.vespa_java.jars import VESPA_VERSION, fetch_jars
+from vespa_colbert.vespa_java.report import (
+    ApplicationReport,
+    DeployMessage,
+    EmbedderComponent,
+    EmbedderFiles,
+    JavaEmbedding,
+)
+
+__all__ = [
+    "VESPA_VERSION",
+    "ApplicationReport",
+    "DeployMessage",
+    "EmbedderComponent",
+    "EmbedderFiles",
+    "JavaEmbedding",
+    "VespaJava",
+    "fetch_jars",
+]

@@ -1,0 +1,290 @@
+"""The judge as the rest of the package sees it: Vespa's Java code behind plain Python calls."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from vespa_colbert.errors import VespaJavaError
+from vespa_colbert.tensor import Tensor, TensorType
+from vespa_colbert.vespa_java.jars import Progress, fetch_jars
+from vespa_colbert.vespa_java.process import Worker, require_java_extra
+from vespa_colbert.vespa_java.report import (
+    ApplicationReport,
+    EmbedderComponent,
+    EmbedderFiles,
+    JavaEmbedding,
+)
+from vespa_colbert.vespa_java.tensors import decode_tensor, encode_tensor
+
+__all__ = ["VespaJava"]
+
+CASES_A_REQUEST = 8
+"""Cases that one request carries: few, so that the timeout is one of a few evaluations."""
+
+Item = TypeVar("Item")
+
+
+class VespaJava:
+    """Vespa's own Java code, in a process of its own that is started when first needed.
+
+    A context manager: the process ends with the block. A call that fails for good reason leaves it
+    usable; after a crash or a timeout the next call starts a new one. One call at a time is made;
+    other threads wait.
+
+    Args:
+        heap_megabytes: Most that Java's heap may take.
+        timeout_seconds: Time after which a request is given up and the process stopped. A request
+            is one package, or a few evaluations or texts.
+        cache: Folder below which the jars are kept; the user's cache folder when absent.
+        progress: Told bytes fetched and bytes to fetch while jars are fetched.
+    """
+
+    def __init__(
+        self,
+        *,
+        heap_megabytes: int = 2048,
+        timeout_seconds: float = 120.0,
+        cache: Path | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.heap_megabytes, self.timeout_seconds = heap_megabytes, timeout_seconds
+        self._cache, self._progress = cache, progress
+        self._jars: tuple[Path, ...] = ()
+        self._worker: Worker | None = None
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> Self:
+        """Return this, with the process starting in the background."""
+        with self._lock:
+            self._running()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process, if there is one."""
+        with self._lock:
+            if self._worker is not None:
+                self._worker.end()
+                self._worker = None
+
+    def versions(self) -> dict[str, str]:
+        """Return what judges: the versions of Vespa, Java and ONNX Runtime."""
+        return dict(self._ask("versions"))
+
+    def validate_application(self, folder: Path) -> ApplicationReport:
+        """Return what ``vespa deploy`` would say of an application package.
+
+        Args:
+            folder: The package; it is read and never written to.
+
+        Raises:
+            VespaJavaError: If there is no such folder, or Java itself fails. A package that Vespa
+                refuses is no exception: its report has errors.
+        """
+        report: ApplicationReport = self._ask("validate", _package(folder))
+        return report
+
+    def function_arguments(
+        self, folder: Path, schema: str, profile: str, function: str
+    ) -> dict[str, TensorType]:
+        """Return the rank features that a function of a rank profile needs, with their types.
+
+        Args:
+            folder: An application package.
+            schema: Name of the schema.
+            profile: Name of the rank profile.
+            function: Name of a function, or ``first-phase``, ``second-phase``, ``global-phase``.
+
+        Raises:
+            VespaJavaError: If Vespa refuses the package, or has no such function.
+        """
+        found = self._ask("arguments", _package(folder), schema, profile, function)
+        return {name: TensorType.parse(_spelled(spec)) for name, spec in found.items()}
+
+    def evaluate(
+        self,
+        folder: Path,
+        schema: str,
+        profile: str,
+        function: str,
+        bindings: Mapping[str, Tensor],
+    ) -> Tensor:
+        """Return the value of a function of a rank profile, as Vespa derives it from the package.
+
+        Args:
+            folder: An application package.
+            schema: Name of the schema.
+            profile: Name of the rank profile.
+            function: Name of a function, or ``first-phase``, ``second-phase``, ``global-phase``.
+            bindings: Value of each rank feature that the function needs, by the feature's name as
+                Vespa writes it: ``query(qt)``, ``attribute(colbert)``, ``bm25(text)``. What the
+                profile has a default for may be left out.
+
+        Raises:
+            VespaJavaError: If Vespa refuses the package, has no such function, or a value is
+                missing, not used, or of another type than declared.
+        """
+        return self.evaluate_many(folder, schema, profile, function, [bindings])[0]
+
+    def evaluate_many(
+        self,
+        folder: Path,
+        schema: str,
+        profile: str,
+        function: str,
+        cases: Sequence[Mapping[str, Tensor]],
+    ) -> list[Tensor]:
+        """Return the value of a function for each case; see :meth:`evaluate`.
+
+        Raises:
+            VespaJavaError: As for one case.
+        """
+        package, names = _package(folder), (schema, profile, function)
+        values: list[Tensor] = []
+        for part in _parts(cases):
+            wire = [_encoded(bindings) for bindings in part]
+            values += [decode_tensor(data) for data in self._ask("evaluate", package, names, wire)]
+        return values
+
+    def evaluate_expression(self, expression: str, bindings: Mapping[str, Tensor]) -> Tensor:
+        """Return the value of a rank expression that stands by itself.
+
+        Args:
+            expression: In Vespa's language.
+            bindings: Value of each rank feature in it, by name.
+
+        Raises:
+            VespaJavaError: If Vespa refuses it, or a feature has no value.
+        """
+        _require_text(expression, "the expression")
+        return decode_tensor(self._ask("evaluate_expression", expression, _encoded(bindings)))
+
+    def embed(
+        self,
+        source: EmbedderComponent | EmbedderFiles,
+        text: str,
+        destination: str,
+        tensor_type: TensorType,
+    ) -> JavaEmbedding:
+        """Return a text as Vespa's ColBertEmbedder embeds it.
+
+        Args:
+            source: The embedder that a package configures, or files and facts.
+            text: Any text without lone surrogates.
+            destination: ``query(qt)`` for a query, ``schema.field`` for a document: Vespa takes
+                the role from it.
+            tensor_type: Type of the destination.
+
+        Raises:
+            VespaJavaError: If Vespa refuses the package, the model or the type.
+        """
+        return self.embed_many(source, [text], destination, tensor_type)[0]
+
+    def embed_many(
+        self,
+        source: EmbedderComponent | EmbedderFiles,
+        texts: Sequence[str],
+        destination: str,
+        tensor_type: TensorType,
+    ) -> list[JavaEmbedding]:
+        """Return each text as Vespa's ColBertEmbedder embeds it; see :meth:`embed`.
+
+        Raises:
+            VespaJavaError: As for one text.
+        """
+        _require_destination(destination)
+        for number, text in enumerate(texts):
+            _require_text(text, f"text {number}")
+        if isinstance(source, EmbedderComponent):
+            _package(source.folder)
+        made: list[JavaEmbedding] = []
+        for part in _parts(texts):
+            answers = self._ask("embed", source, part, destination, str(tensor_type))
+            made += [_embedding(answer) for answer in answers]
+        return made
+
+    def _ask(self, verb: str, *arguments: Any) -> Any:
+        with self._lock:
+            return self._running().ask(verb, arguments, self.timeout_seconds)
+
+    def _running(self) -> Worker:
+        if self._worker is None or not self._worker.is_usable:
+            self.close()
+            require_java_extra()
+            self._jars = self._jars or fetch_jars(self._cache, progress=self._progress)
+            self._worker = Worker(self._jars, self.heap_megabytes)
+        return self._worker
+
+
+def _package(folder: Path) -> Path:
+    """Return the absolute path of a folder.
+
+    Raises:
+        VespaJavaError: If there is no such folder.
+    """
+    if not folder.is_dir():
+        raise VespaJavaError(f"{folder}: expected the folder of an application package, got none")
+    return folder.absolute()
+
+
+def _encoded(bindings: Mapping[str, Tensor]) -> dict[str, bytes]:
+    return {name: encode_tensor(tensor) for name, tensor in bindings.items()}
+
+
+def _embedding(wire: Any) -> JavaEmbedding:
+    return JavaEmbedding(
+        token_ids=decode_tensor(wire.token_ids).values[0, 0].astype("int64"),
+        attention_mask=decode_tensor(wire.attention_mask).values[0, 0].astype("int64"),
+        contextual=decode_tensor(wire.contextual).values[0, 0],
+        tensor=decode_tensor(wire.tensor),
+    )
+
+
+def _parts(items: Sequence[Item]) -> Iterator[list[Item]]:
+    for start in range(0, len(items), CASES_A_REQUEST):
+        yield list(items[start : start + CASES_A_REQUEST])
+
+
+def _spelled(spec: str) -> str:
+    """Return the type of a number as this package spells it."""
+    return "double" if spec == "tensor()" else spec
+
+
+def _require_text(text: str, what: str) -> None:
+    """Return nothing if Java can be given the text.
+
+    Raises:
+        VespaJavaError: If it has half a surrogate pair; the message says where.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise VespaJavaError(
+            f"{what}: character {error.start} is half a surrogate pair "
+            f"(U+{ord(text[error.start]):04X}), which is no text; remove it"
+        ) from None
+
+
+def _require_destination(destination: str) -> None:
+    """Return nothing if the text names a query feature or a document field.
+
+    Raises:
+        VespaJavaError: If it names neither; Vespa would take it for a document field.
+    """
+    is_query = destination.startswith("query(") and destination.endswith(")")
+    schema, dot, field = destination.partition(".")
+    if not is_query and not (schema and dot and field):
+        raise VespaJavaError(
+            f"expected a destination such as query(qt) or doc.colbert, got {destination!r}"
+        )

@@ -1,0 +1,126 @@
+"""What the judge says, as plain data that crosses from the worker process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vespa_colbert.arrays import TokenIds, TokenVectors
+from vespa_colbert.export.model_folder import EmbedderSpec, ModelFolder
+from vespa_colbert.tensor import Tensor
+
+__all__ = [
+    "ApplicationReport",
+    "DeployMessage",
+    "EmbedderComponent",
+    "EmbedderFiles",
+    "JavaEmbedding",
+    "Properties",
+]
+
+Properties: TypeAlias = tuple[tuple[str, str], ...]
+"""Name → value pairs of one derived rank profile, in Vespa's order; a name may occur again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployMessage:
+    """One message of Vespa's deploy log.
+
+    Attributes:
+        level: Java's word: INFO, WARNING, SEVERE.
+        text: The message.
+    """
+
+    level: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplicationReport:
+    """Vespa's judgement of an application package.
+
+    Attributes:
+        folder: The package.
+        vespa_version: The release that judged.
+        errors: Why Vespa refuses it: the exception's message and that of every cause, outermost
+            first. Empty: Vespa accepts it.
+        messages: The deploy log.
+        not_checked: What ``vespa deploy`` checks and could not be checked here.
+        profiles: Schema → rank profile → what Vespa derived from it for the content nodes; empty
+            when the package is refused.
+    """
+
+    folder: Path
+    vespa_version: str
+    errors: tuple[str, ...] = ()
+    messages: tuple[DeployMessage, ...] = ()
+    not_checked: tuple[str, ...] = ()
+    profiles: Mapping[str, Mapping[str, Properties]] = field(default_factory=dict)
+
+    @property
+    def accepted(self) -> bool:
+        """Whether ``vespa deploy`` would take the package."""
+        return not self.errors
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The deploy log's warnings."""
+        return tuple(each.text for each in self.messages if each.level in {"WARNING", "SEVERE"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbedderFiles:
+    """An embedder as its files and facts describe it.
+
+    Attributes:
+        model: The ONNX file.
+        tokenizer: The tokenizer file.
+        spec: What the component would be configured with.
+    """
+
+    model: Path
+    tokenizer: Path
+    spec: EmbedderSpec
+
+    @classmethod
+    def of(cls, folder: ModelFolder) -> EmbedderFiles:
+        """Return the embedder of a model folder."""
+        return cls(model=folder.model_path, tokenizer=folder.tokenizer_path, spec=folder.embedder)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbedderComponent:
+    """An embedder as services.xml configures it: Vespa reads the package, we only name it.
+
+    Attributes:
+        folder: The application package.
+        component_id: The ``id`` of its ``<component>``.
+        models: Web address → local copy, for files given by ``url=``; nothing is downloaded.
+    """
+
+    folder: Path
+    component_id: str
+    models: Mapping[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JavaEmbedding:
+    """One text as Vespa's embedder made it.
+
+    Attributes:
+        token_ids: (token,) int64, what the encoder was given, mask padding included.
+        attention_mask: (token,) int64, what the encoder was given.
+        contextual: (token, dim) float32, what the encoder answered; its rows may be more than
+            the tensor has.
+        tensor: The value of the destination.
+    """
+
+    token_ids: TokenIds
+    attention_mask: NDArray[np.int64]
+    contextual: TokenVectors
+    tensor: Tensor
