@@ -21,6 +21,9 @@ __all__ = ["LocalEmbedder", "Role", "TransformerInput"]
 Role: TypeAlias = Literal["query", "document"]
 
 PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
+LIBRARY_LIMIT = 512
+"""Tokens that Vespa's tokenizer library keeps of a text where only tokenizer.json truncates."""
+
 SPECIALS = 3
 """Tokens that the embedder adds to a text: start, marker, end."""
 
@@ -58,8 +61,15 @@ class LocalEmbedder:
 
         Raises:
             MissingExtraError: If tokenizers or onnxruntime is not installed.
-            ExportError: If the model has other inputs or outputs, or another width, than its facts.
+            ExportError: If a file cannot be read, the model has other inputs or outputs, or another
+                width, than its facts, or a limit leaves no room for the specials.
         """
+        spec = folder.embedder
+        limits = spec.max_query_tokens, spec.max_document_tokens, spec.max_tokens
+        if min(limits) < SPECIALS:
+            raise ExportError(
+                f"{folder.path}: expected limits of {SPECIALS} tokens or more, got {limits}"
+            )
         self.folder = folder
         self.spec: EmbedderSpec = folder.embedder
         self._tokenizer = _open_tokenizer(folder)
@@ -108,6 +118,11 @@ class LocalEmbedder:
             emitted=len(ids) + (expansion if spec.expansion_emitted else 0),
         )
 
+    def tokens(self, text: str, role: Role) -> tuple[str, ...]:
+        """Return the token behind each emitted row, as the vocabulary writes it."""
+        given = self.transformer_input(text, role)
+        return tuple(self._tokenizer.id_to_token(each) or "" for each in given.ids[: given.emitted])
+
     def embed(self, text: str, role: Role) -> TokenVectors:
         """Return the token vectors of a text: (token, dim) float32.
 
@@ -133,19 +148,32 @@ def _open_tokenizer(folder: ModelFolder) -> Any:
 
     Raises:
         MissingExtraError: If tokenizers is not installed.
+        ExportError: If the file is no tokenizer.
 
     Source: the constructor of ColBertEmbedder, Vespa 8.700.24: a truncation in tokenizer.json
-    counts where it is LongestFirst, otherwise it is set to the smaller of that and max-tokens.
+    counts where it is LongestFirst, otherwise it is set to the smaller of that and max-tokens. In
+    the first case the tokenizer library that Vespa uses, DJL 0.33, has a limit of its own; and it
+    takes a fixed padding for a truncation where there is none.
     """
     try:
         import tokenizers
     except ImportError:
         raise MissingExtraError("embed", "tokenizers") from None
-    tokenizer = tokenizers.Tokenizer.from_file(str(folder.tokenizer_path))
-    tokenizer.no_padding()
+    try:
+        tokenizer = tokenizers.Tokenizer.from_file(str(folder.tokenizer_path))
+    except Exception as error:  # tokenizers raises nothing more special
+        raise ExportError(
+            f"{folder.tokenizer_path}: expected a tokenizer ({error}); export again"
+        ) from error
     limit, found = folder.embedder.max_tokens, tokenizer.truncation
-    if found is None or found["strategy"] != "longest_first":
-        tokenizer.enable_truncation(min(limit, found["max_length"]) if found else limit)
+    if found is None:
+        padded = (tokenizer.padding or {}).get("length") or limit
+        tokenizer.enable_truncation(min(limit, padded))
+    else:
+        most = LIBRARY_LIMIT if found["strategy"] == "longest_first" else limit
+        kept = min(most, found["max_length"])
+        tokenizer.enable_truncation(kept, direction=found["direction"])
+    tokenizer.no_padding()
     return tokenizer
 
 
@@ -154,7 +182,7 @@ def _open_session(folder: ModelFolder, threads: int) -> Any:
 
     Raises:
         MissingExtraError: If onnxruntime is not installed.
-        ExportError: If names or the width are not what Vespa needs.
+        ExportError: If the file is no model, or names or the width are not what Vespa needs.
     """
     try:
         import onnxruntime
@@ -164,9 +192,24 @@ def _open_session(folder: ModelFolder, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        str(folder.model_path), options, providers=["CPUExecutionProvider"]
-    )
+    try:
+        session = onnxruntime.InferenceSession(
+            str(folder.model_path), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # ONNX Runtime's errors have no common base
+        raise ExportError(
+            f"{folder.model_path}: expected a model ({error}); export again"
+        ) from error
+    _check_names(session, folder)
+    return session
+
+
+def _check_names(session: Any, folder: ModelFolder) -> None:
+    """Return nothing if a session has the inputs and the output that Vespa needs.
+
+    Raises:
+        ExportError: If not.
+    """
     inputs = sorted(each.name for each in session.get_inputs())
     outputs = {each.name: each.shape for each in session.get_outputs()}
     if inputs != ["attention_mask", "input_ids"] or "contextual" not in outputs:
@@ -174,9 +217,9 @@ def _open_session(folder: ModelFolder, threads: int) -> Any:
             f"{folder.model_path}: expected inputs input_ids and attention_mask and output "
             f"contextual, got {', '.join(inputs)} and {', '.join(outputs)}; export again"
         )
-    if outputs["contextual"][-1] != folder.embedder.dim:
+    shape = outputs["contextual"]
+    if len(shape) != 3 or shape[-1] != folder.embedder.dim:
         raise ExportError(
-            f"{folder.model_path}: expected contextual {folder.embedder.dim} wide, got "
-            f"{outputs['contextual'][-1]}; export again"
+            f"{folder.model_path}: expected contextual (batch, sequence, {folder.embedder.dim}), "
+            f"got {shape}; export again"
         )
-    return session
