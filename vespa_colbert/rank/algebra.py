@@ -16,21 +16,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vespa_colbert.arrays import truncate_to_bfloat16, unpack_bits
-from vespa_colbert.errors import ExpressionTypeError
+from vespa_colbert.errors import ExpressionTypeError, UnsupportedFunctionError
 from vespa_colbert.tensor import CellType, Dimension, Tensor, TensorType
 
 __all__ = [
     "AGGREGATORS",
+    "CELLS",
     "DOCUMENTS",
     "cast_cells",
     "join",
     "map_cells",
     "reduce",
     "unpack",
+    "user_dimensions",
 ]
 
-DOCUMENTS = "$doc"
-"""Name of the batch dimension; no Vespa identifier starts with a dollar, so none collides."""
+DOCUMENTS, CELLS = "$doc", "$cell"
+"""Names of the dimensions that Vespa does not see: the batch, and the cells that a lambda is run
+on at once; no Vespa identifier starts with a dollar, so none collides."""
 
 Columns: TypeAlias = NDArray[np.int64]
 Joiner: TypeAlias = Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]]
@@ -52,8 +55,13 @@ def result_cells(*types: TensorType) -> CellType:
 
 
 def user_dimensions(tensor_type: TensorType) -> tuple[Dimension, ...]:
-    """Return the dimensions that Vespa would see: all but the batch."""
-    return tuple(each for each in tensor_type.dimensions if each.name != DOCUMENTS)
+    """Return the dimensions that Vespa would see: all but the batch and a lambda's cells."""
+    return tuple(each for each in tensor_type.dimensions if not is_hidden(each))
+
+
+def is_hidden(dimension: Dimension) -> bool:
+    """Return whether a dimension stands for many evaluations at once."""
+    return dimension.name in {DOCUMENTS, CELLS}
 
 
 def stored(values: NDArray[Any], cell_type: CellType) -> NDArray[Any]:
@@ -68,13 +76,14 @@ def cast_cells(tensor: Tensor, cell_type: CellType) -> Tensor:
     """Return ``cell_cast(tensor, cell_type)``.
 
     Raises:
-        ExpressionTypeError: For int8, whose overflow differs between Vespa's engines, unless the
-            cells are int8 already; and for a number cast to anything but double.
+        ExpressionTypeError: For a number cast to anything but double.
+        UnsupportedFunctionError: For int8, whose overflow differs between Vespa's engines, unless
+            the cells are int8 already.
     """
     if not user_dimensions(tensor.type) and cell_type is not CellType.DOUBLE:
         raise ExpressionTypeError(f"cell_cast: a number cannot have cells of type {cell_type}")
     if cell_type is CellType.INT8 is not tensor.type.cell_type:
-        raise ExpressionTypeError("cell_cast: to int8 is not reproduced")
+        raise UnsupportedFunctionError("cell_cast: to int8 is not reproduced")
     wanted = TensorType(cell_type, tensor.type.dimensions)
     values = stored(tensor.values.astype(np.float64), cell_type)
     return Tensor(wanted, tensor.codes, tensor.labels, values)
@@ -134,7 +143,7 @@ def _joined_type(left: TensorType, right: TensorType) -> TensorType:
 
 def _typed(cell_type: CellType, dimensions: Sequence[Dimension]) -> TensorType:
     """Return a type; one without dimensions of the user's has double cells, as a number has."""
-    if all(each.name == DOCUMENTS for each in dimensions):
+    if all(is_hidden(each) for each in dimensions):
         cell_type = CellType.DOUBLE
     return TensorType(cell_type, tuple(dimensions))
 
@@ -189,12 +198,23 @@ def _median(values: NDArray[Any], starts: Columns, _counts: NDArray[Any]) -> NDA
     return np.array([np.median(part, axis=0) for part in parts])
 
 
+def _max(values: NDArray[Any], starts: Columns, _counts: NDArray[Any]) -> NDArray[Any]:
+    # As in Vespa a NaN is never the largest: it does not compare, and nothing is left but -inf.
+    best = np.fmax.reduceat(values, starts)
+    return np.where(np.isnan(best), -np.inf, best)
+
+
+def _min(values: NDArray[Any], starts: Columns, _counts: NDArray[Any]) -> NDArray[Any]:
+    best = np.fmin.reduceat(values, starts)
+    return np.where(np.isnan(best), np.inf, best)
+
+
 AGGREGATORS: dict[str, Callable[[NDArray[Any], Columns, NDArray[Any]], NDArray[Any]]] = {
     "avg": _average,
     "count": lambda _values, _starts, counts: counts,
-    "max": lambda values, starts, _counts: np.maximum.reduceat(values, starts),
+    "max": _max,
     "median": _median,
-    "min": lambda values, starts, _counts: np.minimum.reduceat(values, starts),
+    "min": _min,
     "prod": lambda values, starts, _counts: np.multiply.reduceat(values, starts),
     "sum": lambda values, starts, _counts: np.add.reduceat(values, starts),
 }
@@ -211,7 +231,7 @@ def reduce(tensor: Tensor, aggregator: str, dimensions: Sequence[str], documents
         documents: Size of the batch, 0 outside one.
 
     Raises:
-        ExpressionTypeError: If a dimension is not there.
+        ExpressionTypeError: If a dimension is not there, or named twice.
 
     Source: Reduce.evaluate and TypeResolver.reduce, Vespa 8.700.24; nothing to reduce gives 0.
     """
@@ -221,19 +241,21 @@ def reduce(tensor: Tensor, aggregator: str, dimensions: Sequence[str], documents
             f"reduce: expected dimensions of {tensor.type}, got {', '.join(missing)}"
         )
     removed = set(dimensions) or set(names)
-    if not removed:
-        return tensor
+    if dimensions and len(removed) < len(dimensions):
+        raise ExpressionTypeError(f"reduce: a dimension occurs twice in {', '.join(dimensions)}")
     kept = [each for each in tensor.type.dimensions if each.name not in removed]
     wanted = _typed(result_cells(tensor.type), kept)
     flat, codes = _cells_by_kept(tensor, wanted)
     keep = [place for place, name in enumerate(tensor.type.mapped) if name not in removed]
     labels = tuple(tensor.labels[place] for place in keep)
     groups, order, starts, counts = _groups(codes[:, keep])
+    reduced = np.zeros((0, *wanted.shape))
     if len(order):
-        reduced = AGGREGATORS[aggregator](flat[order], starts, _counts(flat, counts))
-    else:
-        reduced = np.zeros((0, *wanted.shape))
+        with np.errstate(all="ignore"):
+            reduced = AGGREGATORS[aggregator](flat[order], starts, _counts(flat, counts))
     values = np.asarray(reduced, np.float64).reshape((len(groups), *wanted.shape))
+    if not wanted.mapped and not len(groups):
+        return Tensor.empty(wanted)
     result = Tensor(wanted, groups, labels, stored(values, wanted.cell_type))
     return _with_all_documents(result, documents)
 
@@ -272,10 +294,6 @@ def _groups(codes: Columns) -> tuple[Columns, Columns, Columns, Columns]:
 
 def _with_all_documents(tensor: Tensor, documents: int) -> Tensor:
     """Return the tensor with its absent dense blocks as zeros, where nothing else is mapped."""
-    if not tensor.type.mapped:
-        if len(tensor.codes) == 1:
-            return tensor
-        return Tensor.dense(tensor.type, np.zeros(tensor.type.shape))
     if tensor.type.mapped != (DOCUMENTS,) or len(tensor.codes) == documents:
         return tensor
     labels = tuple(str(document) for document in range(documents))

@@ -12,20 +12,23 @@ from typing import TypeAlias
 import numpy as np
 
 from vespa_colbert.errors import (
+    ExpressionError,
     ExpressionTypeError,
     UnknownFeatureError,
     UnsupportedFunctionError,
 )
 from vespa_colbert.index.rows import DocumentRows
 from vespa_colbert.rank.algebra import (
+    CELLS,
     DOCUMENTS,
     cast_cells,
     join,
     map_cells,
     reduce,
     unpack,
+    user_dimensions,
 )
-from vespa_colbert.rank.expand import plain
+from vespa_colbert.rank.expand import is_bare, plain
 from vespa_colbert.rank.functions import BINARY, NOT_REPRODUCED, OPERATORS, UNARY
 from vespa_colbert.rank.kernels import max_sim, max_sim_bits
 from vespa_colbert.rank.nodes import (
@@ -38,7 +41,13 @@ from vespa_colbert.rank.nodes import (
     Number,
     Operation,
 )
-from vespa_colbert.rank.shapes import MaxSim, as_max_sim, as_reduction, as_unpacked
+from vespa_colbert.rank.shapes import (
+    MaxSim,
+    as_max_sim,
+    as_reduction,
+    as_short_reduction,
+    as_unpacked,
+)
 from vespa_colbert.tensor import CellType, Dimension, Tensor, TensorType
 
 __all__ = ["Evaluation", "batch_numbers", "batch_tensor"]
@@ -89,17 +98,24 @@ class Evaluation:
 
         Raises:
             ExpressionTypeError: If the expression is not a number.
+            ExpressionError: If it is nested too deeply.
         """
-        value = self.value(node, {})
+        try:
+            value = self.value(node, {})
+        except RecursionError:
+            raise ExpressionError("the expression is nested too deeply") from None
         if value.type.is_number:
             return np.full(self.documents, value.as_number())
         if value.type.mapped != (DOCUMENTS,) or value.type.indexed:
-            seen = tuple(each for each in value.type.dimensions if each.name != DOCUMENTS)
-            kind = TensorType(value.type.cell_type, seen)
+            kind = TensorType(value.type.cell_type, user_dimensions(value.type))
             raise ExpressionTypeError(f"{node}: expected a number for each hit, got {kind}")
         found = np.zeros(self.documents)
         found[[int(label) for (label,) in value.addresses()]] = value.values
         return found
+
+    def knows(self, node: Node) -> bool:
+        """Return whether the value of a tree has been computed already."""
+        return plain(node) in self._known
 
     def value(self, node: Node, variables: Mapping[str, Tensor]) -> Tensor:
         """Return the value of a tree; ``variables`` are the arguments of the lambda it is in."""
@@ -115,18 +131,13 @@ class Evaluation:
 
         Raises:
             ExpressionTypeError: If a node stands where it has no value.
-            UnsupportedFunctionError: For an operator that is not reproduced.
         """
         if isinstance(node, Number):
             return Tensor.number(node.value)
         if isinstance(node, Call):
             return self._call(node, variables)
         if isinstance(node, Operation):
-            if (row := OPERATORS.get(node.operator)) is None:
-                raise UnsupportedFunctionError(f"operator {node.operator} is not reproduced")
-            return join(
-                self.value(node.left, variables), self.value(node.right, variables), row.compute
-            )
+            return self._operation(node, variables)
         if isinstance(node, Negative):
             return map_cells(self.value(node.inner, variables), np.negative)
         if isinstance(node, Not):
@@ -134,6 +145,20 @@ class Evaluation:
         if isinstance(node, Membership):
             return self._membership(node, variables)
         raise ExpressionTypeError(f"{node}: expected a value")
+
+    def _operation(self, node: Operation, variables: Mapping[str, Tensor]) -> Tensor:
+        """Return the value of a chain of operators, without recursion along the chain.
+
+        Raises:
+            UnsupportedFunctionError: For an operator that is not reproduced.
+        """
+        first, operations = node.chain()
+        value = self.value(first, variables)
+        for each in operations:
+            if (row := OPERATORS.get(each.operator)) is None:
+                raise UnsupportedFunctionError(f"operator {each.operator} is not reproduced")
+            value = join(value, self.value(each.right, variables), row.compute)
+        return value
 
     def _call(self, node: Call, variables: Mapping[str, Tensor]) -> Tensor:
         """Return the value of a name with or without arguments.
@@ -143,10 +168,10 @@ class Evaluation:
             UnknownFeatureError: If nothing defines it.
             UnsupportedFunctionError: If Vespa does and we do not reproduce it.
         """
-        if node.arguments is None and node.name in variables:
+        if node.name in variables and is_bare(node):
             return variables[node.name]
         if node.arguments is not None and node.output is None:
-            if (scores := self._kernel(node)) is not None:
+            if not variables and (scores := self._kernel(node)) is not None:
                 return scores
             if (built_in := self._built_in(node, node.arguments, variables)) is not None:
                 return built_in
@@ -168,6 +193,10 @@ class Evaluation:
         self, node: Call, arguments: tuple[Node, ...], variables: Mapping[str, Tensor]
     ) -> Tensor | None:
         """Return the value of a built-in function, or ``None`` if there is none of that shape."""
+        if (short := as_short_reduction(node)) is not None:
+            inner = self.value(short.argument, variables)
+            if inner.type.dimension(short.dimensions[0]) is not None:
+                return reduce(inner, short.aggregator, short.dimensions, self.documents)
         if (one := UNARY.get(node.name)) and len(arguments) == 1:
             return map_cells(self.value(arguments[0], variables), one.compute)
         if (two := BINARY.get(node.name)) and len(arguments) == 2:
@@ -181,12 +210,16 @@ class Evaluation:
         return None
 
     def _membership(self, node: Membership, variables: Mapping[str, Tensor]) -> Tensor:
+        """Return 1 where a cell is one of the members.
+
+        Raises:
+            UnsupportedFunctionError: If a member is no constant: Vespa's content nodes refuse it.
+        """
         value = self.value(node.value, variables)
-        found = map_cells(value, np.zeros_like)
-        for member in node.members:
-            equal = join(value, self.value(member, variables), OPERATORS["=="].compute)
-            found = join(found, equal, OPERATORS["||"].compute)
-        return found
+        members = [each.value for each in node.members if isinstance(each, Number)]
+        if len(members) < len(node.members):
+            raise UnsupportedFunctionError(f"{node}: only numbers are reproduced as members")
+        return map_cells(value, lambda x: np.isin(x, members).astype(float))
 
     def _kernel(self, node: Call) -> Tensor | None:
         """Return the scores of a MaxSim that a kernel knows, or ``None``."""
@@ -213,8 +246,8 @@ def _fits(rows: DocumentRows, shape: MaxSim, *, packed: bool) -> bool:
     kinds = cells is CellType.INT8 if packed else cells in FLOAT_CELLS
     return (
         kinds
-        and rows.type.mapped == (shape.document_token,) == rows.type.mapped
-        and (rows.type.indexed == (shape.component,))
+        and rows.type.mapped == (shape.document_token,)
+        and rows.type.indexed == (shape.component,)
     )
 
 
@@ -243,16 +276,16 @@ def _if(run: Evaluation, arguments: tuple[Node, ...], variables: Mapping[str, Te
     """Return one branch, or for a batch the branch that each document takes.
 
     Raises:
+        ExpressionTypeError: If the probability that a fourth argument states is no number.
         UnsupportedFunctionError: If the condition is a tensor, or branches of a batch are.
     """
+    if not all(isinstance(each, Number) for each in arguments[3:]):
+        raise ExpressionTypeError(f"if: expected a number as probability, got {arguments[3]}")
     condition = run.value(arguments[0], variables)
     if condition.type.is_number:
         return run.value(arguments[1 if condition.as_number() else 2], variables)
     branches = [run.value(argument, variables) for argument in arguments[1:3]]
-    if any(
-        each.type.indexed or each.type.mapped not in {(), (DOCUMENTS,)}
-        for each in (condition, *branches)
-    ):
+    if any(user_dimensions(each.type) for each in (condition, *branches)):
         raise UnsupportedFunctionError("if: only numbers are reproduced as condition and branches")
     taken, other = (join(condition, branch, lambda _c, value: value) for branch in branches)
     chosen = np.where(condition.values != 0, taken.values, other.values)
@@ -283,7 +316,7 @@ def _on_cells(
     shape, size = arrays[0].shape, arrays[0].size
     if size == 0:
         return np.zeros(shape)
-    kind = TensorType(CellType.DOUBLE, (Dimension("$cell", size),))
+    kind = TensorType(CellType.DOUBLE, (Dimension(CELLS, size),))
     variables = {
         name: Tensor.dense(kind, array.reshape(-1))
         for name, array in zip(cells, arrays, strict=True)
@@ -325,7 +358,14 @@ def _cell_cast(
 def _unpack_bits(
     run: Evaluation, arguments: tuple[Node, ...], variables: Mapping[str, Tensor]
 ) -> Tensor:
+    """Return the bits as cells.
+
+    Raises:
+        UnsupportedFunctionError: If the last bit is to come first.
+    """
     cell_type = _cell_type(arguments[1]) if len(arguments) > 1 else CellType.FLOAT
+    if len(arguments) > 2 and str(arguments[2]) != "big":
+        raise UnsupportedFunctionError(f"unpack_bits: {arguments[2]} is not reproduced, only big")
     return unpack(run.value(arguments[0], variables), cell_type)
 
 
@@ -334,6 +374,6 @@ SPECIAL = {
     "map": Special(arity=range(2, 3), compute=_map),
     "join": Special(arity=range(3, 4), compute=_join),
     "cell_cast": Special(arity=range(2, 3), compute=_cell_cast),
-    "unpack_bits": Special(arity=range(1, 3), compute=_unpack_bits),
+    "unpack_bits": Special(arity=range(1, 4), compute=_unpack_bits),
 }
 """Built-ins that take lambdas, cell types or branches."""

@@ -2,6 +2,17 @@
 
 A row says how many arguments there are and what computes the cells; a name that Vespa has and this
 table lacks raises, it never scores 0.
+
+Where Vespa's container (Java) and its content nodes (C++) differ, the content nodes are followed:
+they compute the first two phases.
+
+- Java takes the operands of a comparison or a power the wrong way round if a number is on the left
+  and a tensor, or a reduction to a number, on the right: ``1 < sum(a)`` is ``sum(a) < 1`` there.
+- Java cannot divide a number by a tensor.
+- A power of 1 is 1; in Java it is NaN if the exponent is NaN or infinite.
+- In Java ``true in [5]`` is true.
+- ``max`` and ``min`` of two values give NaN if one is NaN. Vespa gives one of the two, and not the
+  same one in C++ and in Java.
 """
 
 from __future__ import annotations
@@ -13,7 +24,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BINARY", "NOT_REPRODUCED", "OPERATORS", "UNARY", "Scalar"]
+__all__ = ["BINARY", "NOT_REPRODUCED", "OPERATORS", "RESERVED", "SCALARS", "UNARY", "Scalar"]
 
 Cells: TypeAlias = NDArray[Any]
 
@@ -99,12 +110,27 @@ OPERATORS = {
 """Operators between two values, joined; ``~=`` is not reproduced."""
 
 # fmt: off
-NOT_REPRODUCED = frozenset((
-    "acos", "asin", "atan", "cosh", "round", "sign", "sinh", "tan", "erf", "ldexp", "bit",
-    "hamming", "map_subspaces", "filter_subspaces", "cell_order", "top", "merge", "rename",
+SCALARS = dict.fromkeys((*BINARY, "ldexp", "bit", "hamming"), 2) | dict.fromkeys(
+    (*UNARY, "acos", "asin", "atan", "cosh", "round", "sign", "sinh", "tan", "erf"), 1
+)
+"""Every function of one or two cells that Vespa has → how many arguments it takes.
+
+A function of the profile with that name and number of arguments takes its place.
+
+Source: Function and FunctionShadower, Vespa 8.700.24.
+"""
+
+NOT_REPRODUCED = frozenset(SCALARS.keys() - UNARY.keys() - BINARY.keys()) | {
+    "map_subspaces", "filter_subspaces", "cell_order", "top", "merge", "rename",
     "concat", "tensor", "range", "diag", "random", "l1_normalize", "euclidean_distance",
     "cosine_similarity", "l2_normalize", "matmul", "softmax", "xw_plus_b", "argmax", "argmin",
     "expand", "switch",
-))
-# fmt: on
+}
 """Names that Vespa's language has and this evaluator does not know yet."""
+
+RESERVED = frozenset(SCALARS) | NOT_REPRODUCED | {
+    "avg", "count", "median", "prod", "sum", "reduce", "map", "join", "if", "cell_cast",
+    "unpack_bits",
+}
+"""Names that Vespa's grammar knows, if they have arguments."""
+# fmt: on

@@ -44,7 +44,7 @@ def max_sim(
         return scores
     transposed = np.ascontiguousarray(query.T)
     for documents, start, end in _blocks(offsets):
-        products = rows[start:end] @ transposed
+        products = _product(rows[start:end], transposed)
         scores[documents] = _best_sums(products, offsets[documents] - start)
     return scores
 
@@ -68,24 +68,36 @@ def max_sim_bits(
     transposed = np.ascontiguousarray(query.T)
     for documents, start, end in _blocks(offsets):
         bits = BITS_OF_BYTE[packed[start:end].view(np.uint8)].reshape(end - start, -1)
-        scores[documents] = _best_sums(bits @ transposed, offsets[documents] - start)
+        products = _product(bits, transposed)
+        scores[documents] = _best_sums(products, offsets[documents] - start)
     return scores
 
 
 def _best_sums(products: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the sum over query tokens of the best row, for each document of a block."""
     best: NDArray[np.float32] = np.maximum.reduceat(products, starts, axis=0)
-    sums: NDArray[np.float64] = best.sum(axis=1, dtype=np.float64)
+    if np.isnan(best).any():  # NaN is never the largest, as in the algebra
+        best = np.fmax.reduceat(products, starts, axis=0)
+        best[np.isnan(best)] = -np.inf
+    with np.errstate(invalid="ignore"):
+        sums: NDArray[np.float64] = best.sum(axis=1, dtype=np.float64)
     return sums
+
+
+def _product(rows: TokenVectors, transposed: TokenVectors) -> NDArray[np.float32]:
+    with np.errstate(all="ignore"):
+        products: NDArray[np.float32] = rows @ transposed
+    return products
 
 
 def _blocks(offsets: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], int, int]]:
     """Yield documents that have rows, in runs of about ``BLOCK_ROWS`` rows, with their borders."""
     filled = np.flatnonzero(np.diff(offsets))
+    ends = offsets[filled + 1]
     first = 0
     while first < len(filled):
         start = int(offsets[filled[first]])
-        last = int(np.searchsorted(offsets[filled + 1], start + BLOCK_ROWS, "right"))
+        last = int(np.searchsorted(ends, start + BLOCK_ROWS, "right"))
         last = max(last, first + 1)
-        yield filled[first:last], start, int(offsets[filled[last - 1] + 1])
+        yield filled[first:last], start, int(ends[last - 1])
         first = last

@@ -100,9 +100,11 @@ class Ranker:
             text: self._tree(text, "match-features") for text in self.profile.match_features
         }
 
-    def function(self, name: str) -> Node:
-        """Return the expanded tree of a function or feature name, as phases see it."""
-        return self._tree(name, name)
+    @property
+    def phases(self) -> dict[str, Node]:
+        """Phase → its expanded expression, for the phases that the profile has."""
+        second = {} if self._second is None else {"second-phase": self._second}
+        return {"first-phase": self._first, **second}
 
     @property
     def matches_text(self) -> bool:
@@ -149,7 +151,7 @@ class Ranker:
         first = evaluation.scores(self._first)
         scores = first if self._second is None else self._rescored(query, positions, first)
         best = np.lexsort((positions, -scores))[:hits]
-        features = self._match_features(query, positions[best], first[best])
+        features = self._match_features(query, evaluation, positions, best)
         return [
             Hit(
                 id=self.index.documents[int(positions[place])].id,
@@ -182,17 +184,24 @@ class Ranker:
         return final
 
     def _match_features(
-        self, query: RankQuery, positions: Positions, first: Scores
+        self, query: RankQuery, ranked: Evaluation, positions: Positions, best: Positions
     ) -> dict[str, Scores]:
-        evaluation = self._evaluation(query, positions, first)
-        return {name: evaluation.scores(node) for name, node in self._match.items()}
+        """Return name → values of the hits; what the first phase computed is not done again."""
+        first = ranked.scores(self._first)[best]
+        hits = self._evaluation(query, positions[best], first)
+        return {
+            name: ranked.scores(node)[best] if ranked.knows(node) else hits.scores(node)
+            for name, node in self._match.items()
+        }
 
     @property
     def _rerank_count(self) -> int:
         second = self.profile.second_phase
         if second is None:
             return 0
-        return second.total_rerank_count or second.rerank_count or DEFAULT_RERANK_COUNT
+        if second.total_rerank_count is not None:
+            return second.total_rerank_count
+        return DEFAULT_RERANK_COUNT if second.rerank_count is None else second.rerank_count
 
     def _evaluation(
         self, query: RankQuery, positions: Positions, first_phase: Scores | None = None

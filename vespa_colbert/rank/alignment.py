@@ -1,0 +1,42 @@
+"""Which document token answers which query token: the winning cells of a MaxSim."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vespa_colbert.arrays import TokenVectors, unpack_bits
+from vespa_colbert.tensor import CellType, Tensor
+
+__all__ = ["Alignment", "align"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Alignment:
+    """The best document row of every query row.
+
+    Attributes:
+        rows: (query token,) int64, position of the winning document row; the first of equals.
+        values: (query token,) float32, its dot product; they add up to the MaxSim.
+    """
+
+    rows: NDArray[np.int64]
+    values: NDArray[np.float32]
+
+
+def align(query: TokenVectors, document: Tensor) -> Alignment:
+    """Return the winning document row of each query row.
+
+    Args:
+        query: (query token, dim) float32.
+        document: Tensor of one document, with one mapped dimension; int8 cells are sign bits.
+    """
+    packed = document.type.cell_type is CellType.INT8
+    rows = unpack_bits(document.values) if packed else document.values.astype(np.float32)
+    if len(rows) == 0:
+        return Alignment(rows=np.zeros(0, np.int64), values=np.zeros(0, np.float32))
+    products = query @ rows.T
+    best = products.argmax(axis=1)
+    return Alignment(rows=best, values=products[np.arange(len(query)), best])
