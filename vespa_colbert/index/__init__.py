@@ -11,7 +11,14 @@ from vespa_colbert.index.collection import (
 )
 from vespa_colbert.index.feed import write_feed
 from vespa_colbert.index.rows import DocumentRows
-from vespa_colbert.index.store import LocalIndex, build_index, is_index_folder, open_index
+from vespa_colbert.index.store import (
+    LocalIndex,
+    build_index,
+    embedded_text,
+    is_index_folder,
+    open_index,
+    tensor_fields,
+)
 
 __all__ = [
     "Document",
@@ -19,10 +26,12 @@ __all__ = [
     "LocalIndex",
     "Query",
     "build_index",
+    "embedded_text",
     "is_index_folder",
     "open_index",
     "read_corpus",
     "read_qrels",
     "read_queries",
+    "tensor_fields",
     "write_feed",
 ]

@@ -39,7 +39,8 @@ class DocumentRows:
                 f"{self.type}: expected rows of shape {self.type.shape} and dtype {self._dtype}, "
                 f"got {self.values.shape[1:]} and {self.values.dtype}"
             )
-        grows = bool((np.diff(self.offsets) >= 0).all())
+        is_list = self.offsets.ndim == 1 and len(self.offsets) > 0
+        grows = is_list and bool((np.diff(self.offsets) >= 0).all())
         if not grows or self.offsets[0] != 0 or self.offsets[-1] != len(self.values):
             raise ArrayError(f"{self.type}: offsets do not cover the {len(self.values)} rows")
 
@@ -51,16 +52,29 @@ class DocumentRows:
         return len(self.offsets) - 1
 
     def document(self, position: int) -> Tensor:
-        """Return the tensor of one document."""
+        """Return the tensor of one document.
+
+        Raises:
+            ArrayError: If there is no such document.
+        """
+        self._check_positions(np.array([position]))
         start, end = self.offsets[position], self.offsets[position + 1]
         return Tensor.rows(self.type, self.values[start:end])
+
+    def _check_positions(self, positions: NDArray[np.int64]) -> None:
+        if len(positions) and not 0 <= positions.min() <= positions.max() < len(self):
+            raise ArrayError(f"{self.type}: expected positions from 0 to {len(self) - 1}")
 
     def select(self, positions: NDArray[np.int64]) -> DocumentRows:
         """Return the rows of some documents, in the order given.
 
         Args:
             positions: (document,) int64, positions among these documents.
+
+        Raises:
+            ArrayError: If one is not among them.
         """
+        self._check_positions(positions)
         lengths = np.diff(self.offsets)[positions]
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)

@@ -18,6 +18,7 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from vespa_colbert.app.field import Field
 from vespa_colbert.app.schema import Schema
 from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.errors import IndexFolderError
@@ -28,7 +29,14 @@ from vespa_colbert.index.lexical import LexicalField
 from vespa_colbert.index.rows import DocumentRows
 from vespa_colbert.tensor import TensorType, cells_of
 
-__all__ = ["LocalIndex", "build_index", "is_index_folder", "open_index"]
+__all__ = [
+    "LocalIndex",
+    "build_index",
+    "embedded_text",
+    "is_index_folder",
+    "open_index",
+    "tensor_fields",
+]
 
 MANIFEST_FILE = "manifest.json"
 DOCUMENTS_FILE = "documents.jsonl"
@@ -126,16 +134,31 @@ def _components(tensor_type: TensorType) -> int:
     return tensor_type.shape[0] * (8 if tensor_type.cell_type.size == 1 else 1)
 
 
+def tensor_fields(schema: Schema) -> list[Field]:
+    """Return the fields of a schema that hold tensors."""
+    return [field for field in schema.fields if field.tensor_type is not None]
+
+
+def embedded_text(schema: Schema, name: str, fields: Mapping[str, str]) -> str | None:
+    """Return the text that a tensor field embeds for a document, ``None`` if nothing.
+
+    Args:
+        schema: The schema.
+        name: Name of the tensor field.
+        fields: The document's text fields.
+    """
+    found = _embedded_fields(schema).get(name)
+    return None if found is None else found[1].text(fields)
+
+
 def _embedded_fields(schema: Schema) -> dict[str, tuple[TensorType, EmbedStatement]]:
     """Return the tensor fields that indexing fills, with what they embed."""
     found = {}
-    for field in schema.fields:
-        if field.tensor_type is None:
-            continue
+    for field in tensor_fields(schema):
         where = f"schema {schema.name}, field {field.name}"
         for indexing in field.indexing:
             if (statement := read_embed_statement(indexing, where)) is not None:
-                found[field.name] = (field.tensor_type, statement)
+                found[field.name] = (TensorType.parse(field.type), statement)
     return found
 
 

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from vespa_colbert.index.lexical import LexicalField, plain_tokens
+
+TEXTS = ["red red fox", "blue fox", "", "grey whale swims far away"]
+
+
+def test_tokens_are_folded_and_split_at_what_is_no_letter() -> None:
+    assert plain_tokens("Red-FOX, ﬁne ²") == ["red", "fox", "fine", "2"]
+
+
+def test_bm25_is_vespas_formula_worked_out_by_hand() -> None:
+    field = LexicalField(TEXTS)
+    average = (3 + 2 + 5) / 3
+    rarity = math.log(1 + (4 - 1 + 0.5) / (1 + 0.5))
+    wanted = rarity * 2 * 2.2 / (2 + 1.2 * (0.25 + 0.75 * 3 / average))
+
+    scores = field.scores(["red"])
+
+    assert math.isclose(scores[0], wanted, rel_tol=1e-12)
+    assert scores[1:].tolist() == [0.0, 0.0, 0.0]
+
+
+def test_words_add_up_and_a_repeated_word_counts_again() -> None:
+    field = LexicalField(TEXTS)
+
+    both = field.scores(["red", "fox"])
+
+    assert np.allclose(both, field.scores(["red"]) + field.scores(["fox"]), rtol=1e-12)
+    assert np.allclose(field.scores(["fox", "fox"]), 2 * field.scores(["fox"]), rtol=1e-12)
+    assert field.scores(["unknown"]).tolist() == [0.0] * 4
+
+
+def test_matching_is_by_any_word() -> None:
+    field = LexicalField(TEXTS)
+
+    assert field.matches(["fox", "whale"]).tolist() == [True, True, False, True]
+    assert not field.matches([]).any()
