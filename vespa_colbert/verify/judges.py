@@ -1,0 +1,195 @@
+"""Who is asked: the local code, and Vespa's Java behind the same two questions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from vespa_colbert.embedder import LocalEmbedder, Role
+from vespa_colbert.index import LocalIndex
+from vespa_colbert.rank import Ranker, RankQuery
+from vespa_colbert.rank.expand import calls
+from vespa_colbert.rank.nodes import Node
+from vespa_colbert.tensor import Tensor, TensorType, cells_of
+from vespa_colbert.vespa_java import EmbedderComponent, VespaJava
+
+__all__ = [
+    "Embedded",
+    "EmbeddingJudge",
+    "JavaEmbeddings",
+    "JavaScores",
+    "LocalEmbeddings",
+    "LocalScores",
+    "ScoreCase",
+    "ScoreJudge",
+    "TextCase",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedded:
+    """What a judge makes of one text.
+
+    Attributes:
+        ids: Token ids given to the encoder.
+        attention: Attention mask given to the encoder.
+        tensors: Destination → tensor.
+    """
+
+    ids: tuple[int, ...]
+    attention: tuple[int, ...]
+    tensors: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextCase:
+    """A text to embed.
+
+    Attributes:
+        name: How a report calls it.
+        text: The text.
+        role: Which side it is on.
+        targets: Destination, as in ``query(qt)`` or ``passage.colbert``, → its tensor type.
+        document: Position in the index of the document it was taken from.
+    """
+
+    name: str
+    text: str
+    role: Role
+    targets: Mapping[str, TensorType]
+    document: int | None = None
+
+
+class EmbeddingJudge(Protocol):
+    """Embeds texts."""
+
+    def embed(self, case: TextCase) -> Embedded:
+        """Return ids, attention and one tensor a destination."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreCase:
+    """A query and a document to be scored.
+
+    Attributes:
+        query: The query's tensors.
+        document: Position of the document in the index.
+    """
+
+    query: RankQuery
+    document: int
+
+
+class ScoreJudge(Protocol):
+    """Scores pairs by one expression of one profile."""
+
+    def scores(self, cases: Sequence[ScoreCase]) -> list[float]:
+        """Return one score a case."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalEmbeddings:
+    """The local embedder as a judge; documents as the index keeps them.
+
+    Attributes:
+        embedder: Makes ids, attention and queries.
+        index: Where the cells of documents are taken from.
+    """
+
+    embedder: LocalEmbedder
+    index: LocalIndex
+
+    def embed(self, case: TextCase) -> Embedded:
+        """Return what the local embedder makes of a text."""
+        given = self.embedder.transformer_input(case.text, case.role)
+        tensors = {}
+        for destination, target in case.targets.items():
+            if case.document is not None:
+                field = destination.partition(".")[2]
+                tensors[destination] = self.index.tensors[field].document(case.document)
+            else:
+                cells = cells_of(self.embedder.embed(case.text, case.role), target)
+                tensors[destination] = Tensor.rows(target, cells)
+        return Embedded(ids=given.ids, attention=given.attention, tensors=tensors)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JavaEmbeddings:
+    """Vespa's ColBertEmbedder, configured from the package's own services.xml."""
+
+    java: VespaJava
+    component: EmbedderComponent
+
+    def embed(self, case: TextCase) -> Embedded:
+        """Return what Vespa's embedder makes of a text."""
+        found = {
+            destination: self.java.embed(self.component, case.text, destination, target)
+            for destination, target in case.targets.items()
+        }
+        one = next(iter(found.values()))
+        return Embedded(
+            ids=tuple(one.token_ids.tolist()),
+            attention=tuple(one.attention_mask.tolist()),
+            tensors={destination: each.tensor for destination, each in found.items()},
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalScores:
+    """The local ranker as a judge of one expression."""
+
+    ranker: Ranker
+    node: Node
+
+    def scores(self, cases: Sequence[ScoreCase]) -> list[float]:
+        """Return one score a case."""
+        return [
+            float(self.ranker.scores(case.query, self.node, np.array([case.document]))[0])
+            for case in cases
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JavaScores:
+    """Vespa's ModelsEvaluator over the profiles derived from the package.
+
+    Attributes:
+        java: The worker.
+        application: The package.
+        ranker: Names schema and profile, and holds the documents' tensors that are bound.
+        function: ``first-phase``, ``second-phase`` or a function's name.
+        node: The expression as the local side sees it: tells which features to bind.
+    """
+
+    java: VespaJava
+    application: Path
+    ranker: Ranker
+    function: str
+    node: Node
+
+    def scores(self, cases: Sequence[ScoreCase]) -> list[float]:
+        """Return one score a case."""
+        found = self.java.evaluate_many(
+            self.application,
+            self.ranker.schema.name,
+            self.ranker.profile.name,
+            self.function,
+            [self._bindings(case) for case in cases],
+        )
+        return [each.as_number() for each in found]
+
+    def _bindings(self, case: ScoreCase) -> dict[str, Tensor]:
+        bindings = {}
+        for call in calls(self.node):
+            name = str((call.arguments or ("",))[0])
+            if call.name == "query":
+                bindings[call.feature_name] = case.query.tensors[name]
+            elif call.name == "attribute":
+                bindings[call.feature_name] = self.ranker.index.tensors[name].document(
+                    case.document
+                )
+        return bindings
