@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from vespa_colbert.app import AppOptions, RemoteFile
+from vespa_colbert.errors import ExportError, SpecError
+from vespa_colbert.export.model_folder import EmbedderSpec
+from vespa_colbert.recipe import Recipe, default_recipe, read_recipe, recipe_application
+from vespa_colbert.tensor import CellType
+
+FACTS = EmbedderSpec(
+    dim=16,
+    start_id=2,
+    end_id=3,
+    mask_id=4,
+    pad_id=0,
+    query_marker_id=5,
+    document_marker_id=6,
+    max_query_tokens=8,
+    max_document_tokens=20,
+    max_tokens=32,
+    expansion_emitted=True,
+)
+
+
+def read(tmp_path: Path, text: str) -> Recipe:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text, encoding="utf-8")
+    return read_recipe(path)
+
+
+def faults(tmp_path: Path, text: str) -> tuple[str, ...]:
+    with pytest.raises(SpecError) as caught:
+        read(tmp_path, text)
+    assert str(caught.value).startswith(f"{tmp_path / 'recipe.toml'}: the recipe is not valid")
+    return caught.value.faults
+
+
+def test_an_empty_recipe_is_all_defaults(tmp_path: Path) -> None:
+    recipe = read(tmp_path, "")
+    assert recipe.app.options == AppOptions()
+    assert recipe.checkpoint.path is None
+    assert recipe.corpus.path is None
+    assert recipe.export.output == tmp_path / "output" / "model"
+    assert recipe.index.feed == tmp_path / "output" / "feed.jsonl"
+    assert recipe.index.threads == 0
+    assert (recipe.search.profile, recipe.search.hits) == ("max_sim_int8", 10)
+    assert recipe.evaluate.measures == ("R@10", "RR@10", "nDCG@10")
+    verify = recipe.verify
+    assert (verify.documents, verify.queries, verify.pairs, verify.seed) == (50, 10, 100, 0)
+
+
+def test_the_default_recipe_states_every_key_and_changes_nothing(tmp_path: Path) -> None:
+    text = default_recipe()
+    assert read(tmp_path, text) == read(tmp_path, "")
+    stated = tomllib.loads(text.replace("# path", "path"))
+    for table in ("checkpoint", "corpus"):
+        assert list(stated[table]) == ["path"]
+    lines = text.split("\n")
+    for place, line in enumerate(lines):
+        if " = " in line:
+            assert lines[place - 1].startswith("# "), line
+
+
+def test_every_key_that_may_stay_open_is_shown_as_a_comment(tmp_path: Path) -> None:
+    shown = [
+        line for line in default_recipe().split("\n") if line.startswith("# ") and " = " in line
+    ]
+    assert [line.split(" = ")[0] for line in shown] == [
+        "# path",
+        "# embedder",
+        "# path",
+        "# queries",
+        "# qrels",
+    ]
+
+
+def test_what_a_recipe_states_is_used(tmp_path: Path) -> None:
+    recipe = read(
+        tmp_path,
+        """
+        [checkpoint]
+        path = "/data/checkpoint"
+        [app]
+        name = "my-app"
+        schema = "doc"
+        cell-types = ["bfloat16"]
+        rerank-count = 7
+        embed-title = false
+        minimum-vespa-version = "8.600.1"
+        [corpus]
+        path = "../corpus.jsonl"
+        [search]
+        profile = "bm25"
+        """,
+    )
+    assert recipe.checkpoint.path == Path("/data/checkpoint")
+    assert recipe.corpus.path == tmp_path / "../corpus.jsonl"
+    assert recipe.search.profile == "bm25"
+    assert recipe.app.options == AppOptions(
+        name="my-app",
+        schema="doc",
+        cell_types=(CellType.BFLOAT16,),
+        rerank_count=7,
+        embed_title=False,
+        minimum_vespa_version="8.600.1",
+    )
+
+
+def test_the_profile_that_is_searched_follows_the_cell_types(tmp_path: Path) -> None:
+    recipe = read(tmp_path, '[app]\ncell-types = ["int8", "float"]')
+    assert recipe.search.profile == "max_sim_float"
+
+
+def test_all_faults_of_a_recipe_are_reported_together_with_their_lines(tmp_path: Path) -> None:
+    text = """[app]
+nam = "x"
+name = "a b"
+name = "c"
+schema = "a }\\nschema x {"
+cell-types = ["flaot"]
+rerank-count = "ten"
+embed-title = 1
+nonsense
+[idnex]
+[export]
+opset = 99
+output = 2020-01-01
+[evaluate]
+measures = []
+measures = [
+  "RR@10",
+]
+[app]
+schema = "y"
+[search]
+hits = 0
+[model]
+transformer-url = "file:///etc/passwd"
+"""
+    found = faults(tmp_path, text)
+    expected = [
+        "line 2: [app] nam: unknown key; did you mean 'name'?",
+        "line 3: [app] name: expected a name of letters, digits, _ and -, ",
+        "line 4: name is there twice, got 'name = \"c\"'",
+        "line 5: [app] schema: expected a name of letters, digits and _, ",
+        "line 6: [app] cell-types, entry 1: expected 'float', 'bfloat16' or 'int8', got 'flaot'",
+        "line 7: [app] rerank-count: expected a whole number, got 'ten'",
+        "line 8: [app] embed-title: expected true or false, got 1",
+        "line 9: Expected '=' after a key in a key/value pair, got 'nonsense'",
+        "line 10: [idnex]: unknown table; did you mean 'index'?",
+        "line 12: [export] opset: expected 23 or less, got 99",
+        "line 13: [export] output: expected a text in quotes",
+        "line 15: [evaluate] measures: expected at least one, and each once, got []",
+        "line 16: measures is there twice",
+        "line 19: [app] is there twice",
+        "line 22: [search] hits: expected 1 or more, got 0",
+        "line 24: [model] transformer-url: expected an http or https URL",
+    ]
+    assert len(found) == len(expected)
+    for got, wanted in zip(found, expected, strict=True):
+        assert got.startswith(wanted)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("app = 3", "line 1: [app]: expected a table, got 3"),
+        ("[index]\nthreads = -1", "line 2: [index] threads: expected 0 or more, got -1"),
+        ("[index]\nthreads = true", "line 2: [index] threads: expected a whole number, got True"),
+        ("[index]\nthreads = 2.0", "line 2: [index] threads: expected a whole number, got 2.0"),
+        ('[export]\noutput = ""', "line 2: [export] output: expected a path, got ''"),
+        ('[export]\noutput = "a\\u0000"', "line 2: [export] output: expected a path, got 'a\\x00'"),
+        ("[corpus]\npath = 3", "line 2: [corpus] path: expected a text in quotes, got 3"),
+        (
+            '[app]\ncell-types = ["int8", "int8"]',
+            "line 2: [app] cell-types: expected at least one, and each once, got ['int8', 'int8']",
+        ),
+        (
+            '[app]\ncell-types = "int8"',
+            "line 2: [app] cell-types: expected a list, got 'int8'",
+        ),
+        (
+            '[evaluate]\nmeasures = ["R@ten"]',
+            "line 2: [evaluate] measures, entry 1: expected a measure such as nDCG@10, got 'R@ten'",
+        ),
+        (
+            '[app]\nminimum-vespa-version = "8"',
+            "line 2: [app] minimum-vespa-version: expected a version such as 8.338.38, got '8'",
+        ),
+        (
+            '[model]\nembedder = "facts.json"',
+            "line 1: [model]: expected transformer-url, tokenizer-url and embedder, or none",
+        ),
+        ('search.hits = "x"', "line 1: [search] hits: expected a whole number, got 'x'"),
+        ("[app", "line 1: Expected ']' at the end of a table declaration, got '[app'"),
+        ('[app]\nname = "x', "line 2: Unterminated string, got 'name = \"x'"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_line(tmp_path: Path, text: str, fault: str) -> None:
+    assert fault in faults(tmp_path, text)
+
+
+def test_outputs_that_would_overwrite_each_other_are_refused(tmp_path: Path) -> None:
+    found = faults(tmp_path, '[app]\noutput = "out"\n[index]\noutput = "x/../out/index"')
+    places = f"{tmp_path / 'out'} and {tmp_path / 'out' / 'index'}"
+    assert found == (f"[app] output and [index] output: expected places apart, got {places}",)
+
+
+def test_a_recipe_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"none\.toml: cannot be read \(No such file.*init"):
+        read_recipe(tmp_path / "none.toml")
+    (tmp_path / "latin.toml").write_bytes(b"# \xe9")
+    with pytest.raises(SpecError, match="expected UTF-8, byte 2 is not"):
+        read_recipe(tmp_path / "latin.toml")
+
+
+def test_a_recipe_cannot_be_changed_afterwards(tmp_path: Path) -> None:
+    recipe = read(tmp_path, "")
+    with pytest.raises(ValueError, match="frozen"):
+        recipe.search.hits = 3
+
+
+def test_the_application_of_a_published_model_needs_no_model_folder(tmp_path: Path) -> None:
+    facts = {"embedder": asdict(replace(FACTS, dim=32))}
+    (tmp_path / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+    recipe = read(
+        tmp_path,
+        '[model]\ntransformer-url = "https://example.org/m"\n'
+        'tokenizer-url = "https://example.org/t"\nembedder = "facts.json"\n',
+    )
+    spec = recipe_application(recipe)
+    assert spec.embedders[0].transformer == RemoteFile(url="https://example.org/m")
+    assert spec.embedders[0].facts.dim == 32
+    assert spec.files == ()
+
+
+def test_the_application_of_a_model_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="expected a model folder"):
+        recipe_application(read(tmp_path, ""))

@@ -1,0 +1,22 @@
+"""The stages in a row: each step says what it made, or that what stood there is still valid."""
+
+from __future__ import annotations
+
+from vespa_colbert.pipeline.corpus import embed_corpus, feed_corpus
+from vespa_colbert.pipeline.export import export_model
+from vespa_colbert.pipeline.prove import ProofOptions, prove
+from vespa_colbert.pipeline.reporter import Made, Reporter, Silent
+from vespa_colbert.pipeline.search import Searcher, only_schema
+
+__all__ = [
+    "Made",
+    "ProofOptions",
+    "Reporter",
+    "Searcher",
+    "Silent",
+    "embed_corpus",
+    "export_model",
+    "feed_corpus",
+    "only_schema",
+    "prove",
+]

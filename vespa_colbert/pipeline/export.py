@@ -1,0 +1,49 @@
+"""Checkpoint → model folder, unless the one that stands there was made from the same files."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from vespa_colbert import __version__
+from vespa_colbert.checkpoint import read_checkpoint
+from vespa_colbert.errors import ExportError
+from vespa_colbert.export import ModelFolder, export_checkpoint, read_model_folder
+from vespa_colbert.pipeline.reporter import Made, Reporter, Silent
+
+__all__ = ["export_model"]
+
+
+def export_model(
+    checkpoint: Path, output: Path, *, opset: int, reporter: Reporter | None = None
+) -> Made[ModelFolder]:
+    """Return the model folder of a checkpoint.
+
+    Args:
+        checkpoint: The checkpoint folder.
+        output: The model folder; reused where it is whole and was made by this version from the
+            same files with the same opset.
+        opset: ONNX operator set.
+        reporter: Hears what is being done.
+
+    Raises:
+        CheckpointError: If the checkpoint cannot be read.
+        ExportError: If it cannot be converted.
+        OutputError: If the folder cannot be written.
+    """
+    tell = reporter or Silent()
+    read = read_checkpoint(checkpoint)
+    sources = {name: asdict(digest) for name, digest in sorted(read.files.items())}
+    try:
+        standing = read_model_folder(output)
+    except ExportError:
+        standing = None
+    if (
+        standing is not None
+        and standing.checkpoint.get("files") == sources
+        and standing.graph.get("opset") == opset
+        and standing.versions.get("vespa-colbert") == __version__
+    ):
+        return Made(value=standing, reused=True)
+    made = export_checkpoint(read, output, opset=opset, progress=tell.say)
+    return Made(value=made, reused=False)

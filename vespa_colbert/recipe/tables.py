@@ -1,0 +1,251 @@
+"""The tables of a recipe: every key with its default, its range and what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    model_validator,
+)
+
+from vespa_colbert.app import MINIMUM_VESPA_VERSION, AppOptions
+from vespa_colbert.app.application import URL, VERSION
+from vespa_colbert.app.texts import cluster_name_fault, dashed_name_fault, schema_name_fault
+from vespa_colbert.tensor import CellType
+
+__all__ = ["Recipe", "Table", "tables"]
+
+
+def _path(value: object, info: ValidationInfo) -> Path:
+    """Return a path, taken relative to the recipe's folder.
+
+    Raises:
+        ValueError: If the value is no path.
+    """
+    if not isinstance(value, str | Path):
+        raise ValueError(f"expected a text in quotes, got {value!r}")  # noqa: TRY004 - for pydantic
+    if not str(value).strip() or not str(value).isprintable():
+        raise ValueError(f"expected a path, got {value!r}")
+    folder: Path = (info.context or {}).get("folder", Path())
+    return folder / value
+
+
+def _checked(fault_of: Callable[[str], str]) -> AfterValidator:
+    """Return a validator that refuses a text with what a check says of it."""
+
+    def check(value: str) -> str:
+        if fault := fault_of(value):
+            raise ValueError(fault)
+        return value
+
+    return AfterValidator(check)
+
+
+def _version_fault(value: str) -> str:
+    fits = VERSION.fullmatch(value)
+    return "" if fits else f"expected a version such as {MINIMUM_VESPA_VERSION}, got {value!r}"
+
+
+def _url_fault(value: str) -> str:
+    fits = not value or URL.fullmatch(value)
+    return "" if fits else f"expected an http or https URL, got {value!r}"
+
+
+def _each_once(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the values unchanged.
+
+    Raises:
+        ValueError: If there is none, or one stands twice.
+    """
+    if not values or len(set(values)) < len(values):
+        raise ValueError(f"expected at least one, and each once, got {list(values)}")
+    return values
+
+
+RecipePath = Annotated[Path, PlainValidator(_path)]
+SchemaName = Annotated[str, _checked(schema_name_fault)]
+ClusterName = Annotated[str, _checked(cluster_name_fault)]
+ProfileName = Annotated[str, _checked(dashed_name_fault)]
+Version = Annotated[str, _checked(_version_fault)]
+Url = Annotated[str, _checked(_url_fault)]
+Measure = Annotated[str, Field(pattern=r"^[A-Za-z]+(\([^()]*\))?(@[1-9][0-9]*)?$")]
+
+
+class Table(BaseModel):
+    """A table of the recipe: no other keys, no conversions, nothing changed afterwards."""
+
+    model_config = ConfigDict(
+        alias_generator=lambda name: name.replace("_", "-"),
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        validate_default=True,
+    )
+
+
+class CheckpointTable(Table):
+    """The checkpoint to convert."""
+
+    path: RecipePath | None = Field(
+        default=None, description="Its folder.", examples=["checkpoint"]
+    )
+
+
+class ExportTable(Table):
+    """The model folder."""
+
+    output: RecipePath = Field(default=Path("output/model"), description="Where it is written.")
+    opset: int = Field(default=18, ge=17, le=23, description="ONNX operator set.")
+
+
+class ModelTable(Table):
+    """A model that is published already: Vespa downloads it and the package holds no copy."""
+
+    transformer_url: Url = Field(
+        default="", description="Where the ONNX file is; empty to pack the model folder's files."
+    )
+    tokenizer_url: Url = Field(default="", description="Where tokenizer.json is.")
+    embedder: RecipePath | None = Field(
+        default=None,
+        description="JSON file with its facts, like a model folder's embedder.json.",
+        examples=["embedder.json"],
+    )
+
+    @model_validator(mode="after")
+    def _all_or_none(self) -> ModelTable:
+        given = {bool(self.transformer_url), bool(self.tokenizer_url), self.embedder is not None}
+        if len(given) > 1:
+            raise ValueError("expected transformer-url, tokenizer-url and embedder, or none")
+        return self
+
+
+class AppTable(Table):
+    """The application package."""
+
+    output: RecipePath = Field(default=Path("output/app"), description="Where it is written.")
+    name: ClusterName = Field(
+        default="passages", description="Id of the content cluster and namespace of document ids."
+    )
+    schema_name: SchemaName = Field(
+        default="passage",
+        alias="schema",
+        description="Name of the schema and of the document type.",
+    )
+    cell_types: Annotated[
+        tuple[Literal["float", "bfloat16", "int8"], ...], AfterValidator(_each_once)
+    ] = Field(
+        default=("float", "int8"),
+        description="Cells of token vectors: float, bfloat16, int8 (one bit a component).",
+    )
+    rerank_count: int = Field(
+        default=100,
+        ge=1,
+        description="Hits that the second phase ranks again, on each content node.",
+    )
+    embed_title: bool = Field(
+        default=True, description="Whether the title stands before the text that is embedded."
+    )
+    minimum_vespa_version: Version = Field(
+        default=MINIMUM_VESPA_VERSION, description="Lowest Vespa release to accept."
+    )
+
+    @property
+    def options(self) -> AppOptions:
+        """What the generator takes."""
+        return AppOptions(
+            name=self.name,
+            schema=self.schema_name,
+            cell_types=tuple(CellType(each) for each in self.cell_types),
+            rerank_count=self.rerank_count,
+            embed_title=self.embed_title,
+            minimum_vespa_version=self.minimum_vespa_version,
+        )
+
+
+class CorpusTable(Table):
+    """The documents."""
+
+    path: RecipePath | None = Field(
+        default=None, description="JSONL file with _id, title and text.", examples=["corpus.jsonl"]
+    )
+
+
+class IndexTable(Table):
+    """The local index and the feed for Vespa."""
+
+    output: RecipePath = Field(
+        default=Path("output/index"), description="Where the index is written."
+    )
+    feed: RecipePath = Field(
+        default=Path("output/feed.jsonl"), description="Where the feed is written."
+    )
+    threads: int = Field(
+        default=0, ge=0, le=1024, description="Threads of the model; 0 for all cores."
+    )
+
+
+class SearchTable(Table):
+    """A search over the local index."""
+
+    profile: ProfileName = Field(default="max_sim_int8", description="The rank profile.")
+    hits: int = Field(default=10, ge=1, description="Hits that are shown.")
+
+
+class EvaluateTable(Table):
+    """Judged queries."""
+
+    queries: RecipePath | None = Field(
+        default=None, description="JSONL file with _id and text.", examples=["queries.jsonl"]
+    )
+    qrels: RecipePath | None = Field(
+        default=None, description="Judgements: TSV as in BEIR.", examples=["qrels.tsv"]
+    )
+    measures: Annotated[tuple[Measure, ...], AfterValidator(_each_once)] = Field(
+        default=("R@10", "RR@10", "nDCG@10"), description="Measures, as ir_measures has them."
+    )
+
+
+class VerifyTable(Table):
+    """The comparison with Vespa's own code."""
+
+    output: RecipePath = Field(
+        default=Path("output/parity.json"), description="Where the report is written."
+    )
+    documents: int = Field(default=50, ge=1, description="Documents embedded by both sides.")
+    queries: int = Field(default=10, ge=1, description="Queries embedded by both sides.")
+    pairs: int = Field(default=100, ge=1, description="Pairs scored by both sides.")
+    seed: int = Field(default=0, ge=0, description="Seed of the sample.")
+
+
+class Recipe(Table):
+    """What every stage is to do. Paths are absolute or relative to the working folder.
+
+    ``None`` stands only for a file that was not named.
+    """
+
+    checkpoint: CheckpointTable = Field(default_factory=CheckpointTable)
+    export: ExportTable = Field(default_factory=ExportTable)
+    model: ModelTable = Field(default_factory=ModelTable)
+    app: AppTable = Field(default_factory=AppTable)
+    corpus: CorpusTable = Field(default_factory=CorpusTable)
+    index: IndexTable = Field(default_factory=IndexTable)
+    search: SearchTable = Field(default_factory=SearchTable)
+    evaluate: EvaluateTable = Field(default_factory=EvaluateTable)
+    verify: VerifyTable = Field(default_factory=VerifyTable)
+
+
+def tables() -> dict[str, type[Table]]:
+    """Return the tables of a recipe by name."""
+    found = {}
+    for name, field in Recipe.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Table):
+            found[name] = field.annotation
+    return found
