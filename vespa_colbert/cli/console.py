@@ -1,0 +1,97 @@
+"""What people see: results on stdout, progress and log on stderr, JSON where machines read."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+__all__ = ["Console", "fail", "print_json", "print_line", "table"]
+
+EVERY_SECONDS = 5.0
+"""How often a progress line is written where stderr is no terminal."""
+
+
+class Console:
+    """A reporter that writes to stderr."""
+
+    def say(self, text: str) -> None:
+        """Write one line."""
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+    @contextlib.contextmanager
+    def track(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Yield a function that is called with the number of items done.
+
+        A bar with rate and remaining time on a terminal, a line now and then elsewhere.
+        """
+        if sys.stderr.isatty():
+            with _bar(label, total) as on_terminal:
+                yield on_terminal
+            return
+        started = last = time.monotonic()
+
+        def advance(done: int) -> None:
+            nonlocal last
+            now = time.monotonic()
+            if now - last >= EVERY_SECONDS or done == total:
+                last = now
+                rate = done / max(now - started, 1e-9)
+                left = (total - done) / rate
+                self.say(f"  {label}: {done}/{total}, {rate:.1f}/s, {left:.0f} s left")
+
+        yield advance
+
+
+@contextlib.contextmanager
+def _bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    from rich.console import Console as RichConsole
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("  {task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=RichConsole(stderr=True)) as progress:
+        task = progress.add_task(label, total=total)
+        yield lambda done: progress.update(task, completed=done)
+
+
+def print_line(text: str = "") -> None:
+    """Write one line of the result to stdout."""
+    sys.stdout.write(f"{text}\n")
+
+
+def print_json(value: Any) -> None:
+    """Write a JSON document to stdout."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def fail(text: str) -> None:
+    """Write an error to stderr."""
+    sys.stderr.write(f"error: {text}\n")
+
+
+def table(rows: Sequence[tuple[str, ...]], *, indent: int = 2) -> list[str]:
+    """Return rows as lines of aligned columns, the last column ragged."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return [
+        " " * indent
+        + "  ".join(
+            cell if place == len(row) - 1 else cell.ljust(widths[place])
+            for place, cell in enumerate(row)
+        ).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,45 @@
+"""``vespa-colbert export``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vespa_colbert.cli.console import Console, print_json, print_line
+from vespa_colbert.cli.options import JsonFlag, RecipeOption, load_recipe, needed
+
+
+def command(
+    checkpoint: Annotated[Path | None, typer.Argument(help="The checkpoint folder.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The model folder.")] = None,
+    opset: Annotated[int | None, typer.Option("--opset", help="ONNX operator set.")] = None,
+    recipe: RecipeOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Convert a checkpoint to a model folder, compared with torch before it gets its name.
+
+    Example: vespa-colbert export my-checkpoint -o output/model
+    """
+    from vespa_colbert.pipeline import export_model
+
+    said = load_recipe(recipe)
+    made = export_model(
+        needed(checkpoint or said.checkpoint.path, "the checkpoint", "checkpoint.path"),
+        output or said.export.output,
+        opset=opset or said.export.opset,
+        reporter=Console(),
+    )
+    folder = made.value
+    if as_json:
+        print_json({"reused": made.reused, "path": folder.path, **json.loads(folder.manifest())})
+        return
+    state = "still valid, reused" if made.reused else "written"
+    worst = max(case["worst"] for case in folder.verification["cases"])
+    print_line(
+        f"{folder.path}: {state}; contextual {folder.embedder.dim} wide, opset "
+        f"{folder.graph['opset']}, largest difference to torch {worst:.1e} on "
+        f"{len(folder.verification['cases'])} shapes"
+    )

@@ -1,0 +1,38 @@
+"""``vespa-colbert generate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vespa_colbert.cli.console import print_json, print_line
+from vespa_colbert.cli.options import JsonFlag, ModelOption, RecipeOption, load_recipe
+
+
+def command(
+    model: ModelOption = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The application package.")
+    ] = None,
+    recipe: RecipeOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Print a complete application package that `vespa deploy` takes as it is.
+
+    Example: vespa-colbert generate -m output/model -o output/app
+    """
+    from vespa_colbert.app import render_app
+    from vespa_colbert.recipe import recipe_application
+
+    said = load_recipe(recipe)
+    if model is not None:
+        said = said.model_copy(update={"export": said.export.model_copy(update={"output": model})})
+    package = render_app(recipe_application(said), output or said.app.output)
+    if as_json:
+        print_json({"path": package.path, "name": package.name, "files": sorted(package.files)})
+        return
+    print_line(f"{package.path}: application {package.name}")
+    for name, digest in sorted(package.files.items()):
+        print_line(f"  {name}  {digest.size} bytes")

@@ -1,0 +1,82 @@
+"""The ``vespa-colbert`` command: verbs in the order of the data path, errors without traceback."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from vespa_colbert import __version__
+from vespa_colbert.cli.console import fail
+from vespa_colbert.errors import ParityError, VespaColbertError
+
+__all__ = ["app", "main"]
+
+FAILED, PARITY, INTERRUPTED = 1, 3, 130
+
+VERBS = ("demo", "init", "inspect", "export", "generate", "validate", "embed", "search", "verify")
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "ColBERT on Vespa: convert a checkpoint, generate the application package, prove the "
+        "scores with Vespa's own code. Results go to stdout, progress to stderr. "
+        "Exit 0: fine, 1: failed, 2: wrong usage, 3: parity not met."
+    ),
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show version.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log what stages do.")] = False,
+) -> None:
+    """Set up logging."""
+    del version
+    level = logging.INFO if verbose else logging.ERROR
+    logging.basicConfig(
+        level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
+    )
+
+
+for verb in VERBS:
+    app.command(verb)(importlib.import_module(f"vespa_colbert.cli.{verb}").command)
+
+
+def main() -> None:
+    """Run the command and end the process with its exit code."""
+    try:
+        app()
+    except ParityError as error:
+        fail(_text(error))
+        sys.exit(PARITY)
+    except VespaColbertError as error:
+        fail(_text(error))
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        fail("interrupted; nothing was left half-written")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output went away, as `| head` does: nobody is left to be told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
+
+
+def _text(error: Exception) -> str:
+    return "\n  in ".join([str(error), *getattr(error, "__notes__", [])])
