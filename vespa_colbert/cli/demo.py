@@ -45,6 +45,7 @@ def command(
 
 def _lines(result: DemoResult) -> list[str]:
     """Return what the demo has to show as lines of text."""
+    from vespa_colbert.cli.search import strongest
     from vespa_colbert.cli.verify import ladder_lines
 
     names = list(next(iter(result.measures.values())))
@@ -56,8 +57,7 @@ def _lines(result: DemoResult) -> list[str]:
     lines += ["", f"“{result.question.text}” (answered by {', '.join(result.question.topics)})"]
     for rank, hit in enumerate(result.ranking, start=1):
         lines.append(f"  {rank}  {hit.relevance:.3f}  {hit.id}  {hit.title}")
-        pairs = (f"{m.query_token}→{m.document_token} {m.value:.2f}" for m in hit.matched)
-        lines.append(f"     {'  '.join(pairs)}")
+        lines.append(f"     {strongest(hit.matched)}")
     ours, theirs = result.parity.judges
     lines += ["", f"The ladder: {ours} against {theirs}"]
     lines += ladder_lines(result.parity)

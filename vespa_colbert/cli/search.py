@@ -18,7 +18,10 @@ from vespa_colbert.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vespa_colbert.pipeline import Searcher
+    from vespa_colbert.pipeline.search import MatchedToken
     from vespa_colbert.recipe import Recipe
 
 
@@ -60,10 +63,15 @@ def command(
         fields = searcher.index.documents[hit.position].fields
         print_line(f"{rank:>3}  {hit.relevance:<12.6g}{hit.id}  {fields.get('title', '')}")
         print_line(f"     {' '.join(fields.get('text', '').split())[:100]}")
-        matched = searcher.matched_tokens(text, name, hit)
-        if matched:
-            pairs = (f"{m.query_token}→{m.document_token} {m.value:.2f}" for m in matched)
-            print_line(f"     {'  '.join(pairs)}")
+        if shown := strongest(searcher.matched_tokens(text, name, hit)):
+            print_line(f"     {shown}")
+
+
+def strongest(matched: Sequence[MatchedToken], count: int = 8) -> str:
+    """Return the best matches of words as one line, markers and the like left out."""
+    words = [each for each in matched if not each.query_token.startswith("[")]
+    best = sorted(words, key=lambda each: -each.value)[:count]
+    return "  ".join(f"{each.query_token}→{each.document_token} {each.value:.2f}" for each in best)
 
 
 def open_searcher(

@@ -1,0 +1,52 @@
+# Everything runs on a fresh machine with Python 3.11+ and the package registries:
+# the first target that is asked for brings uv and the locked environment.
+PYTHON ?= python3
+UV ?= .tools/bin/uv
+export UV_PYTHON_DOWNLOADS := never
+unexport VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
+RUN := $(UV) run --frozen --no-sync
+
+.PHONY: demo test test-all setup fmt lint types imports golden regen-jars bench build clean
+.DEFAULT_GOAL := demo
+
+demo: setup
+	@$(RUN) vespa-colbert demo
+
+test: setup lint types imports
+	VESPA_COLBERT_REQUIRE=java $(RUN) pytest -m "not slow"
+
+test-all: setup lint types imports
+	VESPA_COLBERT_REQUIRE=java $(RUN) pytest
+
+setup: .tools/bin/uv
+	@$(UV) sync --frozen --all-extras --quiet --python "$$(command -v $(PYTHON))"
+
+.tools/bin/uv: tools/get_uv.py
+	@$(PYTHON) tools/get_uv.py .tools
+
+fmt: setup
+	$(RUN) ruff format . && $(RUN) ruff check --fix .
+
+lint: setup
+	$(RUN) ruff format --check . && $(RUN) ruff check .
+
+types: setup
+	$(RUN) mypy
+
+imports: setup
+	$(RUN) lint-imports
+
+golden: setup
+	$(RUN) python tests/regen_golden.py && git --no-pager diff --stat app_package
+
+regen-jars: setup
+	$(RUN) python tests/regen_jars.py
+
+bench: setup
+	$(RUN) python benchmarks/startup.py
+
+build: setup
+	$(UV) build
+
+clean:
+	rm -rf .venv .tools demo-output dist build
