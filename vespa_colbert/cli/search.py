@@ -69,7 +69,7 @@ def command(
 
 def strongest(matched: Sequence[MatchedToken], count: int = 8) -> str:
     """Return the best matches of words as one line, markers and the like left out."""
-    words = [each for each in matched if not each.query_token.startswith("[")]
+    words = [each for each in matched if each.query_token.strip("#").isalnum()]
     best = sorted(words, key=lambda each: -each.value)[:count]
     return "  ".join(f"{each.query_token}→{each.document_token} {each.value:.2f}" for each in best)
 
