@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vespa_colbert.checkpoint.facts import Checkpoint, Encoder, ProjectionLayer
+from vespa_colbert.checkpoint.options import ReadOptions
 from vespa_colbert.checkpoint.pylate import PyLateSettings
 from vespa_colbert.checkpoint.read import LAYOUTS, Layout, read_checkpoint
 from vespa_colbert.checkpoint.tokenizer_facts import Marker, TokenizerFacts
@@ -20,6 +21,7 @@ __all__ = [
     "Marker",
     "ProjectionLayer",
     "PyLateSettings",
+    "ReadOptions",
     "TokenizerFacts",
     "WrittenCheckpoint",
     "read_checkpoint",

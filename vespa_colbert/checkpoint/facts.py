@@ -94,6 +94,10 @@ class Checkpoint:
         skip_words: Words whose tokens' rows the library leaves out of documents.
         skip_ids: Their ids; words that the vocabulary lacks have none.
         lower_case: Whether the library lower-cases a text before the tokenizer sees it.
+        strip: Whether the library strips white space off both ends of a text first.
+        skip_queries: Whether rows of skip words are left out of queries too.
+        start_row_dropped: Whether the row of the start token is no token vector (BGE-M3).
+        mean_score: Whether the score is the mean over the query's token vectors, not their sum.
         provenance: Name of a fact → file and key it came from, or the default it fell back to.
         files: Name of each file read → sha256 and size.
         warnings: What a reader should know; none of it makes the checkpoint unusable.
@@ -117,6 +121,10 @@ class Checkpoint:
     skip_words: tuple[str, ...]
     skip_ids: tuple[int, ...]
     lower_case: bool
+    strip: bool = False
+    skip_queries: bool = False
+    start_row_dropped: bool = False
+    mean_score: bool = False
     provenance: Mapping[str, str]
     files: Mapping[str, FileDigest] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

@@ -23,6 +23,7 @@ from vespa_colbert.checkpoint.folder import (
     read_json,
     read_object,
 )
+from vespa_colbert.checkpoint.options import ReadOptions
 from vespa_colbert.checkpoint.tokenizer_facts import (
     TOKENIZER_FILE,
     Marker,
@@ -119,8 +120,8 @@ def misfits(folder: Path) -> tuple[str, ...]:
     )
 
 
-def read(folder: Path) -> Checkpoint:
-    """Return the checkpoint in ``folder``.
+def read(folder: Path, _options: ReadOptions) -> Checkpoint:
+    """Return the checkpoint in ``folder``; it says all of itself.
 
     A length counts all tokens of a text: PyLate lets the tokenizer cut at length - 1 with start and
     end token included and then inserts the marker; without a marker it cuts at the length itself.
@@ -159,6 +160,7 @@ def read(folder: Path) -> Checkpoint:
         skip_words=settings.skiplist_words,
         skip_ids=tokenizer.ids(settings.skiplist_words),
         lower_case=lower_case,
+        strip=True,
         provenance=_provenance(config)
         | {"mask_id": mask_origin, "pad_id": pad_origin, "lower_case": lower_case_origin},
         files={path.relative_to(folder).as_posix(): digest_file(path) for path in paths},

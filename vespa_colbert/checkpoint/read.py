@@ -9,9 +9,10 @@ from pathlib import Path
 from vespa_colbert.checkpoint import pylate
 from vespa_colbert.checkpoint.facts import Checkpoint
 from vespa_colbert.checkpoint.folder import require_folder
+from vespa_colbert.checkpoint.options import DEFAULT_OPTIONS, ReadOptions
 from vespa_colbert.errors import CheckpointError, UnknownLayoutError
 
-__all__ = ["LAYOUTS", "Layout", "read_checkpoint"]
+__all__ = ["LAYOUTS", "Layout", "ReadOptions", "read_checkpoint"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,23 +22,24 @@ class Layout:
     Attributes:
         name: What reports call it.
         misfits: Folder → what keeps it from being of this layout; nothing if it is.
-        read: Folder → checkpoint.
+        read: Folder and options → checkpoint.
     """
 
     name: str
     misfits: Callable[[Path], tuple[str, ...]]
-    read: Callable[[Path], Checkpoint]
+    read: Callable[[Path, ReadOptions], Checkpoint]
 
 
 LAYOUTS = (Layout(name=pylate.NAME, misfits=pylate.misfits, read=pylate.read),)
 """Tried in this order: a new layout is one row here and one file."""
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def read_checkpoint(path: Path, options: ReadOptions = DEFAULT_OPTIONS) -> Checkpoint:
     """Return the checkpoint in a local folder; nothing is ever fetched from a network.
 
     Args:
         path: The folder.
+        options: What the user allows and states.
 
     Raises:
         CheckpointError: If there is no such folder, or it is damaged or contradicts itself.
@@ -48,7 +50,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     for layout in LAYOUTS:
         misfits = layout.misfits(path)
         if not misfits:
-            return _read(layout, path)
+            return _read(layout, path, options)
         tried.append(f"  {layout.name}: {'; '.join(misfits)}")
     names = ", ".join(sorted(entry.name for entry in path.iterdir())) or "nothing"
     raise UnknownLayoutError(
@@ -57,14 +59,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
     )
 
 
-def _read(layout: Layout, path: Path) -> Checkpoint:
+def _read(layout: Layout, path: Path, options: ReadOptions) -> Checkpoint:
     """Return what the layout reads, with the folder named in every error.
 
     Raises:
         CheckpointError: What the layout raised.
     """
     try:
-        return layout.read(path)
+        return layout.read(path, options)
     except CheckpointError as error:
         if str(path) in str(error):
             raise
