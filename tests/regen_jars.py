@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from vespa_colbert.files import atomic_file
-from vespa_colbert.vespa_java.jars import LOCK_FILE, MAVEN_CENTRAL, VESPA_VERSION, Jar
+from vespa_colbert.vespa_java.jars import LOCK_FILE, VESPA_VERSION, Jar, maven_central
 
 LOCK = Path(__file__).parent.parent / "vespa_colbert" / "vespa_java" / LOCK_FILE
 
@@ -88,7 +88,7 @@ def resolve() -> list[str]:
 
     with tempfile.TemporaryDirectory() as folder:
         context = MavenContext(
-            repo_cache=Path(folder), remote_repos={"central": MAVEN_CENTRAL.rstrip("/")}
+            repo_cache=Path(folder), remote_repos={"central": maven_central().rstrip("/")}
         )
         roots = [context.create_dependency(root) for root in ROOTS]
         direct, transitive = context.resolver.resolve(roots)
@@ -102,7 +102,7 @@ def resolve() -> list[str]:
 def locked(coordinate: str) -> Jar:
     """Return a jar's line of the lock, from what Maven Central has."""
     place = Jar(coordinate=coordinate, sha256="", size=0).path
-    with urlopen(MAVEN_CENTRAL + place, timeout=60) as answer:  # noqa: S310 - a constant address
+    with urlopen(maven_central() + place, timeout=60) as answer:  # noqa: S310 - a constant address
         data = answer.read()
     return Jar(coordinate=coordinate, sha256=hashlib.sha256(data).hexdigest(), size=len(data))
 

@@ -16,16 +16,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TypeAlias
 
-from vespa_colbert.errors import OutputError, VespaJavaError
+from vespa_colbert.errors import MissingExtraError, OutputError, VespaJavaError
 from vespa_colbert.files import FileDigest, atomic_file, digest_file
 
-__all__ = ["VESPA_VERSION", "Jar", "cache_folder", "fetch_jars", "read_lock"]
+__all__ = ["VESPA_VERSION", "Jar", "cache_folder", "fetch_jars", "maven_central", "read_lock"]
 
 VESPA_VERSION = "8.700.24"
 """The Vespa release that judges: the newest whose artifacts are all on Maven Central."""
 
 LOCK_FILE = "jars.lock"
-MAVEN_CENTRAL = "https://repo1.maven.org/maven2/"
 CACHE_VARIABLE, MAVEN_VARIABLE = "VESPA_COLBERT_CACHE", "VESPA_COLBERT_MAVEN"
 
 THREADS = 6
@@ -90,6 +89,19 @@ def cache_folder() -> Path:
     return Path(home) / ".cache" / "vespa-colbert"
 
 
+def maven_central() -> str:
+    """Return the address of Maven Central as jgo, the resolver that made the lock, knows it.
+
+    Raises:
+        MissingExtraError: If jgo is not installed.
+    """
+    try:
+        from jgo.constants import MAVEN_CENTRAL_URL
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("java", "jgo") from error
+    return f"{MAVEN_CENTRAL_URL}/"
+
+
 def fetch_jars(cache: Path | None = None, *, progress: Progress | None = None) -> tuple[Path, ...]:
     """Return the paths of all pinned jars; those missing or changed are fetched first.
 
@@ -134,7 +146,7 @@ class _Fetch:
 
     def __init__(self, folder: Path, jars: list[Jar]) -> None:
         self.folder, self.jars = folder, jars
-        self.base = os.environ.get(MAVEN_VARIABLE) or MAVEN_CENTRAL
+        self.base = os.environ.get(MAVEN_VARIABLE) or maven_central()
         if not self.base.startswith(("https://", "http://")):
             raise VespaJavaError(f"{MAVEN_VARIABLE}: expected an http(s) address, got {self.base}")
         self.tls = ssl.create_default_context()
