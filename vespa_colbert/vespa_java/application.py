@@ -39,8 +39,15 @@ LARGE_BYTES = 1 << 20
 BUNDLES = "components"
 """Java reads the bundles of this folder while it preprocesses a package."""
 
-NOT_CHECKED = ("vespa-verify-ranksetup-bin", "Unable to find config definition")
-"""Parts of the messages that tell of a check which needs a Vespa installation."""
+NOT_CHECKED = {
+    "vespa-verify-ranksetup-bin": (
+        "whether the content nodes' C++ accepts every rank feature (vespa-verify-ranksetup is "
+        "part of a Vespa installation)"
+    ),
+    "Unable to find config definition": "",
+}
+"""Part of a message that tells of a check which needs a Vespa installation → the same in words of
+its own; empty where Vespa's own words say it."""
 
 KEPT = 4
 """Built packages kept ready."""
@@ -342,8 +349,9 @@ def _logged(report: ApplicationReport, log: DeployLog, work: Path) -> Applicatio
     messages, missing = [], []
     for each in log.messages:
         text = _own_path(each.text, work, report.folder)
-        if any(part in text for part in NOT_CHECKED):
-            missing.append(text)
+        words = [words for part, words in NOT_CHECKED.items() if part in text]
+        if words:
+            missing.append(words[0] or text)
         else:
             messages.append(replace(each, text=text))
     return replace(report, messages=tuple(messages), not_checked=tuple(missing))
