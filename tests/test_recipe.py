@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from vespa_colbert.app import AppOptions, RemoteFile
+from vespa_colbert.checkpoint import ReadOptions
 from vespa_colbert.errors import ExportError, SpecError
 from vespa_colbert.export.model_folder import EmbedderSpec
 from vespa_colbert.recipe import Recipe, default_recipe, read_recipe, recipe_application
@@ -59,8 +60,8 @@ def test_the_default_recipe_states_every_key_and_changes_nothing(tmp_path: Path)
     text = default_recipe()
     assert read(tmp_path, text) == read(tmp_path, "")
     stated = tomllib.loads(text.replace("# path", "path"))
-    for table in ("checkpoint", "corpus"):
-        assert list(stated[table]) == ["path"]
+    assert list(stated["checkpoint"]) == ["path", "allow-pickle"]
+    assert list(stated["corpus"]) == ["path"]
     lines = text.split("\n")
     for place, line in enumerate(lines):
         if " = " in line:
@@ -73,6 +74,14 @@ def test_every_key_that_may_stay_open_is_shown_as_a_comment(tmp_path: Path) -> N
     ]
     assert [line.split(" = ")[0] for line in shown] == [
         "# path",
+        "# head",
+        "# query-marker",
+        "# document-marker",
+        "# max-query-tokens",
+        "# max-document-tokens",
+        "# query-expansion",
+        "# expansion-attended",
+        "# skip-words",
         "# embedder",
         "# path",
         "# queries",
@@ -110,6 +119,58 @@ def test_what_a_recipe_states_is_used(tmp_path: Path) -> None:
         embed_title=False,
         minimum_vespa_version="8.600.1",
     )
+
+
+def test_what_is_stated_of_a_checkpoint_is_handed_to_its_reader(tmp_path: Path) -> None:
+    recipe = read(
+        tmp_path,
+        """
+        [checkpoint]
+        allow-pickle = true
+        head = "heads/head.pt"
+        query-marker = "[Q]"
+        document-marker = ""
+        max-query-tokens = 16
+        max-document-tokens = 99
+        query-expansion = false
+        expansion-attended = true
+        skip-words = ["."]
+        """,
+    )
+    assert recipe.checkpoint.options == ReadOptions(
+        allow_pickle=True,
+        head=tmp_path / "heads" / "head.pt",
+        query_marker="[Q]",
+        document_marker="",
+        max_query_tokens=16,
+        max_document_tokens=99,
+        query_expansion=False,
+        expansion_attended=True,
+        skip_words=(".",),
+    )
+
+
+def test_nothing_is_stated_of_a_checkpoint_by_default(tmp_path: Path) -> None:
+    assert read(tmp_path, default_recipe()).checkpoint.options == ReadOptions()
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("allow-pickle = 1", "allow-pickle: expected true or false, got 1"),
+        ("head = 3", "head: expected a text in quotes, got 3"),
+        ("max-query-tokens = 3", "max-query-tokens: "),
+        ('max-document-tokens = "180"', "max-document-tokens: expected a whole number"),
+        ("skip-words = [1]", "skip-words"),
+        ("query-expension = true", "did you mean 'query-expansion'?"),
+    ],
+)
+def test_what_cannot_be_stated_of_a_checkpoint_is_a_fault(
+    tmp_path: Path, line: str, fault: str
+) -> None:
+    (found,) = faults(tmp_path, f"[checkpoint]\n{line}\n")
+    assert found.startswith("line 2: [checkpoint] ")
+    assert fault in found
 
 
 def test_the_profile_that_is_searched_follows_the_cell_types(tmp_path: Path) -> None:

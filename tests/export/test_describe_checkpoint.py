@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,12 @@ from tests.tiny_checkpoint import (
 )
 from vespa_colbert.checkpoint import read_checkpoint
 from vespa_colbert.errors import ExportError
-from vespa_colbert.export import EmbedderSpec, describe_checkpoint, embedder_spec
+from vespa_colbert.export import (
+    EmbedderSpec,
+    describe_checkpoint,
+    embedder_spec,
+    native_differences,
+)
 
 Copy = Callable[[], Path]
 SETTINGS = "config_sentence_transformers.json"
@@ -147,3 +153,45 @@ def test_what_vespa_cannot_do_is_named(
     change(folder)
     differences = describe_checkpoint(read_checkpoint(folder)).differences
     assert [d.point for d in differences if not d.faithful] == [point]
+
+
+@pytest.mark.parametrize(
+    ("fact", "point"),
+    [
+        ("skip_queries", "skip words in queries"),
+        ("start_row_dropped", "row of the start token"),
+        ("mean_score", "score"),
+    ],
+)
+def test_what_vespas_embedder_cannot_do_is_never_called_faithful(
+    tiny_checkpoint: Path, fact: str, point: str
+) -> None:
+    plain = read_checkpoint(tiny_checkpoint)
+    changed = replace(plain, **{fact: True})  # type: ignore[arg-type]
+
+    assert all(each.faithful for each in native_differences(plain))
+    unfaithful = [each.point for each in native_differences(changed) if not each.faithful]
+    assert unfaithful == [point]
+    assert describe_checkpoint(changed).facts[fact] is True
+
+
+@pytest.mark.parametrize(
+    ("pre_tokenizer", "faithful"),
+    [
+        ({"type": "BertPreTokenizer"}, True),
+        ({"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}]}, True),
+        ({"type": "ByteLevel", "add_prefix_space": False}, False),
+        ({"type": "Metaspace"}, False),
+        (None, False),
+    ],
+)
+def test_stripping_matters_where_the_tokenizer_keeps_white_space(
+    tiny_checkpoint: Path, pre_tokenizer: object, *, faithful: bool
+) -> None:
+    checkpoint = read_checkpoint(tiny_checkpoint)
+    document = json.loads(checkpoint.tokenizer.text) | {"pre_tokenizer": pre_tokenizer}
+    tokenizer = replace(checkpoint.tokenizer, text=json.dumps(document))
+
+    found = native_differences(replace(checkpoint, tokenizer=tokenizer))
+
+    assert all(each.faithful for each in found) is faithful

@@ -6,12 +6,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from vespa_colbert.checkpoint.facts import Checkpoint
+from vespa_colbert.checkpoint.options import ReadOptions
 from vespa_colbert.errors import CheckpointError
 
-__all__ = ["check_checkpoint"]
+__all__ = ["check_checkpoint", "check_stated"]
 
 SHORTEST_TEXT = 4
 """Tokens: start, marker, one of content, end."""
+STATED_FACTS = (
+    "max_query_tokens",
+    "max_document_tokens",
+    "query_expansion",
+    "expansion_attended",
+    "skip_words",
+)
+"""Facts of a checkpoint that go by the same name in ``ReadOptions``, markers aside."""
 
 
 def check_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
@@ -25,6 +34,33 @@ def check_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
     _check_lengths(checkpoint)
     _check_vocabulary(checkpoint)
     return replace(checkpoint, warnings=(*checkpoint.warnings, *_warnings(checkpoint)))
+
+
+def check_stated(checkpoint: Checkpoint, options: ReadOptions) -> None:
+    """Return nothing if the checkpoint is as the user states it, wherever a layout looked.
+
+    Raises:
+        CheckpointError: With each fact that is stated otherwise than the checkpoint says it.
+    """
+    markers = {
+        "query_marker": checkpoint.query_marker,
+        "document_marker": checkpoint.document_marker,
+    }
+    found = {
+        **{fact: getattr(checkpoint, fact) for fact in STATED_FACTS},
+        **{fact: marker.text if marker else "" for fact, marker in markers.items()},
+    }
+    wrong = [
+        f"{fact}: {getattr(options, fact)!r} stated, {value!r} in the checkpoint "
+        f"({checkpoint.provenance.get(fact, checkpoint.layout)})"
+        for fact, value in found.items()
+        if getattr(options, fact) not in {None, value}
+    ]
+    if wrong:
+        raise CheckpointError(
+            f"{checkpoint.path}: what is stated contradicts the checkpoint; leave it out: "
+            f"{'; '.join(wrong)}"
+        )
 
 
 def _check_chain(checkpoint: Checkpoint) -> None:

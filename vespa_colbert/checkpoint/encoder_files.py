@@ -10,13 +10,17 @@ from numpy.typing import NDArray
 
 from vespa_colbert.checkpoint.facts import Encoder
 from vespa_colbert.checkpoint.folder import JsonObject, read_object
-from vespa_colbert.checkpoint.safetensors_file import WeightFiles, read_weights
+from vespa_colbert.checkpoint.options import DEFAULT_OPTIONS, ReadOptions
+from vespa_colbert.checkpoint.safetensors_file import WeightFiles
+from vespa_colbert.checkpoint.torch_file import read_any_weights
 from vespa_colbert.errors import CheckpointError
 
 __all__ = ["read_encoder"]
 
 HIDDEN_SIZE_KEYS = ("hidden_size", "dim", "d_model", "n_embd")
 POSITION_KEYS = ("max_position_embeddings", "n_positions")
+
+ADAPTER_FILE = "adapter_config.json"
 
 # These architectures number positions from pad_token_id + 1, which takes that many rows away.
 POSITIONS_START_AFTER_PAD = frozenset({
@@ -39,8 +43,14 @@ TOKEN_EMBEDDINGS = (
 )
 
 
-def read_encoder(folder: Path) -> tuple[Encoder, tuple[Path, ...]]:
+def read_encoder(
+    folder: Path, options: ReadOptions = DEFAULT_OPTIONS
+) -> tuple[Encoder, tuple[Path, ...]]:
     """Return the encoder in ``folder`` and its weight files.
+
+    Args:
+        folder: Where ``config.json`` and the weights are.
+        options: Says whether the weights may be a torch file.
 
     Raises:
         CheckpointError: If config or weights are missing, damaged, contradict one another, or the
@@ -48,7 +58,8 @@ def read_encoder(folder: Path) -> tuple[Encoder, tuple[Path, ...]]:
     """
     config = read_object(folder, "config.json")
     _refuse_code(config)
-    files = read_weights(folder)
+    _refuse_adapter(folder)
+    files = read_any_weights(folder, options)
     hidden_size = _first_of(config, HIDDEN_SIZE_KEYS)
     encoder = Encoder(
         model_type=config.text("model_type"),
@@ -74,6 +85,19 @@ def _refuse_code(config: JsonObject) -> None:
         raise CheckpointError(
             f"{config.name}: expected an architecture that transformers has built in, got auto_map "
             f"({named}), code of the checkpoint's own, which is not run"
+        )
+
+
+def _refuse_adapter(folder: Path) -> None:
+    """Return nothing if the weights are all of the encoder.
+
+    Raises:
+        CheckpointError: If an adapter lies beside them, which the libraries would load too.
+    """
+    if (folder / ADAPTER_FILE).exists():
+        raise CheckpointError(
+            f"{folder}: expected an encoder by itself, got {ADAPTER_FILE} beside it, whose "
+            "weights the libraries add; merge the adapter into the model and save it again"
         )
 
 

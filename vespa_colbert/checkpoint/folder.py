@@ -13,6 +13,7 @@ from vespa_colbert.errors import CheckpointError
 __all__ = [
     "CHECKSUMS_FILE",
     "JsonObject",
+    "config_files",
     "module_folder",
     "read_json",
     "read_object",
@@ -145,6 +146,12 @@ def read_object(root: Path, name: str, *, optional: bool = False) -> JsonObject:
     if not isinstance(values, dict):
         raise CheckpointError(f"{root / name}: expected a JSON object, got {type(values).__name__}")
     return JsonObject(name=name, values=values)
+
+
+def config_files(folders: set[Path]) -> list[Path]:
+    """Return every JSON file of the folders, for the record of what a checkpoint was read from."""
+    found = {path for folder in folders for path in folder.glob("*.json") if path.is_file()}
+    return sorted(path for path in found if path.name != CHECKSUMS_FILE)
 
 
 def module_folder(root: Path, relative: str, *, where: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 __all__ = ["DEFAULT_OPTIONS", "ReadOptions"]
 
@@ -13,17 +14,25 @@ class ReadOptions:
 
     Attributes:
         allow_pickle: Whether torch files may be opened, restricted to tensors.
-        query_marker: Token after the start token of a query.
+        head: File with the projection of a plain encoder.
+        query_marker: Token after the start token of a query; empty for none.
         document_marker: The same for documents.
         max_query_tokens: Tokens of a query, start, marker and end included.
         max_document_tokens: Tokens of a document, counted alike.
+        query_expansion: Whether rows of mask padding are part of a query.
+        expansion_attended: Whether real tokens attend to that padding.
+        skip_words: Words whose tokens' rows are left out of documents.
     """
 
     allow_pickle: bool = False
+    head: Path | None = None
     query_marker: str | None = None
     document_marker: str | None = None
     max_query_tokens: int | None = None
     max_document_tokens: int | None = None
+    query_expansion: bool | None = None
+    expansion_attended: bool | None = None
+    skip_words: tuple[str, ...] | None = None
 
 
 DEFAULT_OPTIONS = ReadOptions()

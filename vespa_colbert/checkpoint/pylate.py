@@ -7,21 +7,27 @@ Source: ColBERT and ColBERT.tokenize, PyLate 1.4.0.
 from __future__ import annotations
 
 import string
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from vespa_colbert.checkpoint.checks import check_checkpoint
 from vespa_colbert.checkpoint.dense import read_dense
 from vespa_colbert.checkpoint.encoder_files import read_encoder
 from vespa_colbert.checkpoint.facts import Checkpoint
 from vespa_colbert.checkpoint.folder import (
-    CHECKSUMS_FILE,
     JsonObject,
+    config_files,
     module_folder,
-    read_json,
     read_object,
+)
+from vespa_colbert.checkpoint.module_list import (
+    CONFIG_FILE,
+    DENSE_TYPES,
+    MODULES_FILE,
+    SENTENCE_CONFIG_FILES,
+    TRANSFORMER_TYPES,
+    module_types,
+    read_modules,
 )
 from vespa_colbert.checkpoint.options import ReadOptions
 from vespa_colbert.checkpoint.tokenizer_facts import (
@@ -45,28 +51,8 @@ __all__ = [
 ]
 
 NAME = "pylate"
-MODULES_FILE = "modules.json"
-CONFIG_FILE = "config_sentence_transformers.json"
-# Which of these a model has depends on the release that saved it.
-LOWER_CASE_FILES = tuple(
-    f"sentence_{kind}_config.json"
-    for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
-)
-
 TRANSFORMER_TYPE = "sentence_transformers.models.Transformer"
 DENSE_TYPE = "pylate.models.Dense.Dense"
-TRANSFORMER_TYPES = frozenset({
-    TRANSFORMER_TYPE,
-    "sentence_transformers.models.Transformer.Transformer",
-    "sentence_transformers.base.modules.transformer.Transformer",
-})
-DENSE_TYPES = frozenset({
-    DENSE_TYPE,
-    "pylate.models.Dense",
-    "sentence_transformers.models.Dense",
-    "sentence_transformers.models.Dense.Dense",
-    "sentence_transformers.base.modules.dense.Dense",
-})
 SETTINGS_KEYS = ("query_prefix", "document_prefix", "query_length", "document_length")
 # Our name of a fact → the key of the config.
 FACT_KEYS = {
@@ -112,7 +98,7 @@ def misfits(folder: Path) -> tuple[str, ...]:
     declared = config.values.get("model_type") == "ColBERT"
     if declared or any(key in config for key in SETTINGS_KEYS):
         return ()
-    if any(kind in DENSE_TYPES for kind in _module_types(folder)):
+    if any(kind in DENSE_TYPES for kind in module_types(folder)):
         return ()
     return (
         f"{MODULES_FILE} lists no Dense module",
@@ -120,7 +106,7 @@ def misfits(folder: Path) -> tuple[str, ...]:
     )
 
 
-def read(folder: Path, _options: ReadOptions) -> Checkpoint:
+def read(folder: Path, options: ReadOptions) -> Checkpoint:
     """Return the checkpoint in ``folder``; it says all of itself.
 
     A length counts all tokens of a text: PyLate lets the tokenizer cut at length - 1 with start and
@@ -135,9 +121,9 @@ def read(folder: Path, _options: ReadOptions) -> Checkpoint:
     config = read_object(folder, CONFIG_FILE, optional=True)
     settings, tokenizer = _settings(config), read_tokenizer(root)
     layers = [read_dense(head) for head in heads]
-    encoder, weight_files = read_encoder(root)
+    encoder, weight_files = read_encoder(root, options)
     weights = [*weight_files, *(path for _layer, path in layers)]
-    paths = [*weights, *_config_files({folder, root, *heads})]
+    paths = [*weights, *config_files({folder, root, *heads})]
     mask_id, mask_origin = tokenizer.first_special("mask_token", "eos_token", "pad_token")
     pad_id, pad_origin = tokenizer.first_special("pad_token", "mask_token", "eos_token")
     lower_case, lower_case_origin = _lower_case(root)
@@ -166,12 +152,6 @@ def read(folder: Path, _options: ReadOptions) -> Checkpoint:
         files={path.relative_to(folder).as_posix(): digest_file(path) for path in paths},
     )
     return check_checkpoint(checkpoint)
-
-
-def _config_files(folders: set[Path]) -> list[Path]:
-    """Return every JSON file of the folders, for the record of what a checkpoint was read from."""
-    found = {path for folder in folders for path in folder.glob("*.json") if path.is_file()}
-    return sorted(path for path in found if path.name != CHECKSUMS_FILE)
 
 
 def _settings(config: JsonObject) -> PyLateSettings:
@@ -222,36 +202,13 @@ def _marker(tokenizer: TokenizerFacts, prefix: str, role: str) -> Marker | None:
     return tokenizer.marker(prefix, role) if prefix else None
 
 
-def _modules(folder: Path) -> list[Mapping[str, Any]]:
-    """Return the entries of ``modules.json``.
-
-    Raises:
-        CheckpointError: If it is not a list of objects with type and path.
-    """
-    modules = read_json(folder, MODULES_FILE)
-    if not isinstance(modules, list) or not modules:
-        raise CheckpointError(f"{folder / MODULES_FILE}: expected a list of modules, got another")
-    for module in modules:
-        if not isinstance(module, dict) or not all(
-            isinstance(module.get(key), str) for key in ("type", "path")
-        ):
-            raise CheckpointError(
-                f"{folder / MODULES_FILE}: expected type and path of each module, got {module!r}"
-            )
-    return modules
-
-
-def _module_types(folder: Path) -> list[str]:
-    return [module["type"] for module in _modules(folder)]
-
-
 def _module_folders(folder: Path) -> list[Path]:
     """Return the folder of the Transformer and then those of the Dense layers.
 
     Raises:
         CheckpointError: For a module type that is not in the table, or another order.
     """
-    modules = _modules(folder)
+    modules = read_modules(folder)
     for place, module in enumerate(modules):
         known = DENSE_TYPES if place else TRANSFORMER_TYPES
         if module["type"] not in known:
@@ -270,7 +227,7 @@ def _module_folders(folder: Path) -> list[Path]:
 
 def _lower_case(root: Path) -> tuple[bool, str]:
     """Return whether the library lower-cases a text itself, and where that is said."""
-    for name in LOWER_CASE_FILES:
+    for name in SENTENCE_CONFIG_FILES:
         config = read_object(root, name, optional=True)
         if "do_lower_case" in config:
             return config.flag("do_lower_case"), f"{name}: do_lower_case"

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vespa_colbert.checkpoint import pylate
+from vespa_colbert.checkpoint import bge_m3, multi_vector, plain, pylate
+from vespa_colbert.checkpoint.checks import check_stated
 from vespa_colbert.checkpoint.facts import Checkpoint
 from vespa_colbert.checkpoint.folder import require_folder
 from vespa_colbert.checkpoint.options import DEFAULT_OPTIONS, ReadOptions
@@ -23,14 +24,21 @@ class Layout:
         name: What reports call it.
         misfits: Folder → what keeps it from being of this layout; nothing if it is.
         read: Folder and options → checkpoint.
+        unstated: Options → what a user has to state before a folder is tried; mostly nothing.
     """
 
     name: str
     misfits: Callable[[Path], tuple[str, ...]]
     read: Callable[[Path, ReadOptions], Checkpoint]
+    unstated: Callable[[ReadOptions], tuple[str, ...]] = lambda _options: ()
 
 
-LAYOUTS = (Layout(name=pylate.NAME, misfits=pylate.misfits, read=pylate.read),)
+LAYOUTS = (
+    Layout(name=multi_vector.NAME, misfits=multi_vector.misfits, read=multi_vector.read),
+    Layout(name=pylate.NAME, misfits=pylate.misfits, read=pylate.read),
+    Layout(name=bge_m3.NAME, misfits=bge_m3.misfits, read=bge_m3.read),
+    Layout(name=plain.NAME, misfits=plain.misfits, read=plain.read, unstated=plain.unstated),
+)
 """Tried in this order: a new layout is one row here and one file."""
 
 
@@ -48,7 +56,7 @@ def read_checkpoint(path: Path, options: ReadOptions = DEFAULT_OPTIONS) -> Check
     require_folder(path)
     tried = []
     for layout in LAYOUTS:
-        misfits = layout.misfits(path)
+        misfits = layout.unstated(options) or layout.misfits(path)
         if not misfits:
             return _read(layout, path, options)
         tried.append(f"  {layout.name}: {'; '.join(misfits)}")
@@ -63,11 +71,28 @@ def _read(layout: Layout, path: Path, options: ReadOptions) -> Checkpoint:
     """Return what the layout reads, with the folder named in every error.
 
     Raises:
-        CheckpointError: What the layout raised.
+        CheckpointError: What the layout raised, or if the user states something else.
     """
     try:
-        return layout.read(path, options)
+        _check_head(layout, options)
+        checkpoint = layout.read(path, options)
+        check_stated(checkpoint, options)
     except CheckpointError as error:
         if str(path) in str(error):
             raise
         raise type(error)(f"{path}: {error}") from error
+    return checkpoint
+
+
+def _check_head(layout: Layout, options: ReadOptions) -> None:
+    """Return nothing unless a head is named for a checkpoint that has its own.
+
+    Raises:
+        CheckpointError: If so.
+    """
+    if options.head is not None and layout.name != plain.NAME:
+        raise CheckpointError(
+            f"expected a plain encoder beside the head {options.head}, got a {layout.name} "
+            "checkpoint, which has its own; leave out --head, or give a folder with the encoder "
+            "alone"
+        )

@@ -16,9 +16,17 @@ import safetensors
 from numpy.typing import NDArray
 
 from vespa_colbert.checkpoint.folder import read_object
+from vespa_colbert.checkpoint.stored_values import WIDENED, check_values, stored_dtype, widen
 from vespa_colbert.errors import CheckpointError
 
-__all__ = ["WEIGHTS_FILE", "WeightFiles", "read_weights"]
+__all__ = [
+    "LFS_POINTER",
+    "SHARD_INDEX_FILE",
+    "WEIGHTS_FILE",
+    "WeightFiles",
+    "read_weights",
+    "read_weights_file",
+]
 
 WEIGHTS_FILE = "model.safetensors"
 SHARD_INDEX_FILE = "model.safetensors.index.json"
@@ -26,10 +34,6 @@ PICKLE_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".dnn"})
 LENGTH_BYTES = 8
 LARGEST_HEADER_BYTES = 100_000_000
 LFS_POINTER = b"version https://git-lfs"
-
-# The float types that float32 holds exactly; the integer types are those of index buffers.
-WIDENED = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
-KEPT = {"I64": "<i8", "I32": "<i4", "BOOL": "?"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,18 +58,36 @@ def read_weights(folder: Path) -> WeightFiles:
         CheckpointError: If there are no weights, a file is damaged, a value is not finite, a weight
             is zero throughout, or a type cannot be widened to float32 exactly.
     """
-    paths = _weight_paths(folder)
+    files = _read_files(_weight_paths(folder))
+    if not files.tensors:
+        raise CheckpointError(f"{folder}: expected tensors, got files without any")
+    return files
+
+
+def read_weights_file(path: Path) -> WeightFiles:
+    """Return all tensors of one safetensors file.
+
+    Raises:
+        CheckpointError: As ``read_weights``.
+    """
+    return _read_files((path,))
+
+
+def _read_files(paths: tuple[Path, ...]) -> WeightFiles:
+    """Return all tensors of the files.
+
+    Raises:
+        CheckpointError: If a file or a value is damaged, or a tensor is in two files.
+    """
     tensors: dict[str, NDArray[Any]] = {}
     dtypes: set[str] = set()
     for path in paths:
         for name, (dtype, array) in _read_file(path).items():
             if name in tensors:
                 raise CheckpointError(f"{path}: the tensor {name} is in two files")
-            _check_values(array, name, path)
+            check_values(array, name, path)
             tensors[name] = array
             dtypes.update({dtype} & WIDENED.keys())
-    if not tensors:
-        raise CheckpointError(f"{folder}: expected tensors, got files without any")
     return WeightFiles(tensors=tensors, dtypes=tuple(sorted(dtypes)), paths=paths)
 
 
@@ -171,52 +193,10 @@ def _read_tensor(stream: BinaryIO, path: Path, name: str, entry: Mapping[str, An
     Raises:
         CheckpointError: For a type that float32 does not hold exactly.
     """
-    stored = WIDENED.get(entry["dtype"]) or KEPT.get(entry["dtype"])
-    if stored is None:
-        raise CheckpointError(
-            f"{path}: {name}: expected float weights (F32, F16, BF16), got {entry['dtype']}"
-        )
+    stored = stored_dtype(entry["dtype"], f"{path}: {name}")
     begin, end = entry["data_offsets"]
     stream.seek(begin)
     flat = np.frombuffer(stream.read(end - begin), dtype=stored)
-    array = _widen(flat, entry["dtype"]).reshape(entry["shape"])
+    array = widen(flat, entry["dtype"]).reshape(entry["shape"])
     array.flags.writeable = False
     return array
-
-
-def _widen(flat: NDArray[Any], dtype: str) -> NDArray[Any]:
-    """Return floats as float32, exactly; bfloat16 is the upper half of a float32's bits."""
-    if dtype == "BF16":
-        return (flat.astype(np.uint32) << 16).view(np.float32)
-    return flat.astype(np.float32) if dtype in WIDENED else flat.copy()
-
-
-def _check_values(array: NDArray[Any], name: str, path: Path) -> None:
-    """Return nothing if all values are finite and a weight is not zero throughout.
-
-    Raises:
-        CheckpointError: With the tensor, the count and the first index.
-    """
-    if array.dtype != np.float32 or array.size == 0:
-        return
-    finite = np.isfinite(array)
-    if not finite.all():
-        bad = np.flatnonzero(~finite.ravel())
-        first = tuple(int(at) for at in np.unravel_index(bad[0], array.shape))
-        raise CheckpointError(
-            f"{path}: {name}: expected finite values, got {len(bad)} that are NaN or infinite, "
-            f"the first at index {first}; the checkpoint was saved from a broken run"
-        )
-    if _may_not_be_zero(name) and not array.any():
-        raise CheckpointError(
-            f"{path}: {name}: expected trained values, got {array.size} zeros (all of shape "
-            f"{array.shape}, the first at index {(0,) * array.ndim}); the checkpoint is damaged"
-        )
-
-
-def _may_not_be_zero(name: str) -> bool:
-    """Return whether zeros throughout mean damage: not in a bias, nor in unused token types.
-
-    RoBERTa checkpoints have token type embeddings of zeros because the model has no such types.
-    """
-    return name.endswith(("weight", "gamma")) and "token_type_embeddings" not in name

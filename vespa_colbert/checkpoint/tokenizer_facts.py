@@ -5,6 +5,7 @@ The file is what Vespa loads, so ids are looked up here and in no other vocabula
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ __all__ = ["TOKENIZER_FILE", "Marker", "TokenizerFacts", "read_tokenizer"]
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_TOKENS_FILE = "special_tokens_map.json"
+
+SPLITS_AT_SPACE = frozenset({"BertPreTokenizer", "Whitespace", "WhitespaceSplit"})
+"""Pre-tokenizers that drop the white space they split at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,23 @@ class TokenizerFacts:
     lower_cases: bool
     special_tokens: Mapping[str, str]
     provenance: Mapping[str, str]
+
+    @property
+    def ignores_outer_space(self) -> bool:
+        """Whether white space around a text changes no token."""
+        document = json.loads(self.text)
+        pending = [document.get("normalizer"), document.get("pre_tokenizer")]
+        parts = list[dict[str, Any]]()
+        while pending:
+            part = pending.pop(0)
+            if isinstance(part, dict):
+                parts.append(part)
+                pending += part.get("normalizers") or part.get("pretokenizers") or []
+        return any(
+            part.get("type") in SPLITS_AT_SPACE
+            or (part.get("type") == "Strip" and part.get("strip_left") and part.get("strip_right"))
+            for part in parts
+        )
 
     @property
     def largest_id(self) -> int:

@@ -10,14 +10,17 @@ import typer
 
 from vespa_colbert.cli.console import Console, print_json, print_line
 from vespa_colbert.cli.options import JsonFlag, RecipeOption, load_recipe, needed
+from vespa_colbert.cli.read_options import StatedOptions, read_options, takes_read_options
 
 
+@takes_read_options
 def command(
     checkpoint: Annotated[Path | None, typer.Argument(help="The checkpoint folder.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The model folder.")] = None,
     opset: Annotated[int | None, typer.Option("--opset", help="ONNX operator set.")] = None,
     recipe: RecipeOption = None,
     as_json: JsonFlag = False,
+    stated: StatedOptions | None = None,
 ) -> None:
     """Convert a checkpoint to a model folder, compared with torch before it gets its name.
 
@@ -30,6 +33,7 @@ def command(
         needed(checkpoint or said.checkpoint.path, "the checkpoint", "checkpoint.path"),
         output or said.export.output,
         opset=opset or said.export.opset,
+        options=read_options(said, stated),
         reporter=Console(),
     )
     folder = made.value

@@ -10,15 +10,18 @@ import typer
 
 from vespa_colbert.cli.console import print_json, print_line, table
 from vespa_colbert.cli.options import JsonFlag, RecipeOption, load_recipe, needed
+from vespa_colbert.cli.read_options import StatedOptions, read_options, takes_read_options
 
 if TYPE_CHECKING:
     from vespa_colbert.export import Description
 
 
+@takes_read_options
 def command(
     checkpoint: Annotated[Path | None, typer.Argument(help="The checkpoint folder.")] = None,
     recipe: RecipeOption = None,
     as_json: JsonFlag = False,
+    stated: StatedOptions | None = None,
 ) -> None:
     """Show what a checkpoint says: layout, markers, lengths, where each value comes from.
 
@@ -27,8 +30,9 @@ def command(
     from vespa_colbert.checkpoint import read_checkpoint
     from vespa_colbert.export import describe_checkpoint
 
-    path = checkpoint or load_recipe(recipe).checkpoint.path
-    found = describe_checkpoint(read_checkpoint(needed(path, "the checkpoint", "checkpoint.path")))
+    said = load_recipe(recipe)
+    path = needed(checkpoint or said.checkpoint.path, "the checkpoint", "checkpoint.path")
+    found = describe_checkpoint(read_checkpoint(path, read_options(said, stated)))
     if as_json:
         print_json(asdict(found))
         return

@@ -237,7 +237,11 @@ def _application(recipe: Recipe, steps: _Steps, java: VespaJava) -> ApplicationR
     checkpoint = recipe.checkpoint.path or recipe.export.output
     with steps.step("model", recipe.export.output) as note:
         made = export_model(
-            checkpoint, recipe.export.output, opset=recipe.export.opset, reporter=steps.reporter
+            checkpoint,
+            recipe.export.output,
+            opset=recipe.export.opset,
+            options=recipe.checkpoint.options,
+            reporter=steps.reporter,
         )
         cases = made.value.verification["cases"]
         worst = max(case["worst"] for case in cases)

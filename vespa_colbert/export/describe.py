@@ -151,11 +151,43 @@ def _differences(checkpoint: Checkpoint) -> Iterator[Difference]:
             faithful=False,
         )
     yield from _punctuation(checkpoint)
+    yield from _rows_and_score(checkpoint)
     if checkpoint.lower_case and not checkpoint.tokenizer.lower_cases:
         yield Difference(
             point="lower-casing",
             library="before the tokenizer",
             vespa="only what tokenizer.json does, which keeps case",
+            faithful=False,
+        )
+
+
+def _rows_and_score(checkpoint: Checkpoint) -> Iterator[Difference]:
+    if checkpoint.skip_queries:
+        yield Difference(
+            point="skip words in queries",
+            library="their rows are left out of queries too",
+            vespa="every row of a query counts",
+            faithful=False,
+        )
+    if checkpoint.start_row_dropped:
+        yield Difference(
+            point="row of the start token",
+            library="no token vector",
+            vespa="a token vector like the others",
+            faithful=False,
+        )
+    if checkpoint.mean_score:
+        yield Difference(
+            point="score",
+            library="mean over the query's token vectors",
+            vespa="their sum, in the profiles printed here",
+            faithful=False,
+        )
+    if checkpoint.strip and not checkpoint.tokenizer.ignores_outer_space:
+        yield Difference(
+            point="white space around a text",
+            library="stripped before the tokenizer",
+            vespa="part of the text, which changes the first or last tokens",
             faithful=False,
         )
 
@@ -193,6 +225,10 @@ def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
         "expansion_attended": checkpoint.expansion_attended,
         "skip_words": list(checkpoint.skip_words),
         "lower_case": checkpoint.lower_case,
+        "strip": checkpoint.strip,
+        "skip_queries": checkpoint.skip_queries,
+        "start_row_dropped": checkpoint.start_row_dropped,
+        "mean_score": checkpoint.mean_score,
     }
 
 

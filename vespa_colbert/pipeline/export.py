@@ -6,24 +6,35 @@ from dataclasses import asdict
 from pathlib import Path
 
 from vespa_colbert import __version__
-from vespa_colbert.checkpoint import read_checkpoint
+from vespa_colbert.checkpoint import ReadOptions, read_checkpoint
 from vespa_colbert.errors import ExportError
-from vespa_colbert.export import ModelFolder, export_checkpoint, read_model_folder
+from vespa_colbert.export import (
+    ModelFolder,
+    describe_checkpoint,
+    export_checkpoint,
+    read_model_folder,
+)
 from vespa_colbert.pipeline.reporter import Made, Reporter, Silent
 
 __all__ = ["export_model"]
 
 
 def export_model(
-    checkpoint: Path, output: Path, *, opset: int, reporter: Reporter | None = None
+    checkpoint: Path,
+    output: Path,
+    *,
+    opset: int,
+    options: ReadOptions | None = None,
+    reporter: Reporter | None = None,
 ) -> Made[ModelFolder]:
     """Return the model folder of a checkpoint.
 
     Args:
         checkpoint: The checkpoint folder.
         output: The model folder; reused where it is whole and was made by this version from the
-            same files with the same opset.
+            same files and facts with the same opset.
         opset: ONNX operator set.
+        options: What the user allows and states of the checkpoint.
         reporter: Hears what is being done.
 
     Raises:
@@ -32,7 +43,7 @@ def export_model(
         OutputError: If the folder cannot be written.
     """
     tell = reporter or Silent()
-    read = read_checkpoint(checkpoint)
+    read = read_checkpoint(checkpoint, options or ReadOptions())
     sources = {name: asdict(digest) for name, digest in sorted(read.files.items())}
     try:
         standing = read_model_folder(output)
@@ -41,6 +52,7 @@ def export_model(
     if (
         standing is not None
         and standing.checkpoint.get("files") == sources
+        and standing.checkpoint.get("facts") == describe_checkpoint(read).facts
         and standing.graph.get("opset") == opset
         and standing.versions.get("vespa-colbert") == __version__
     ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,6 +20,7 @@ from pydantic import (
 from vespa_colbert.app import MINIMUM_VESPA_VERSION, AppOptions
 from vespa_colbert.app.application import URL, VERSION
 from vespa_colbert.app.texts import cluster_name_fault, dashed_name_fault, schema_name_fault
+from vespa_colbert.checkpoint import ReadOptions
 from vespa_colbert.tensor import CellType
 
 __all__ = ["Recipe", "Table", "tables"]
@@ -97,6 +99,49 @@ class CheckpointTable(Table):
     path: RecipePath | None = Field(
         default=None, description="Its folder.", examples=["checkpoint"]
     )
+    allow_pickle: bool = Field(
+        default=False, description="Whether torch files (.bin, .pt) are opened: tensors only."
+    )
+    head: RecipePath | None = Field(
+        default=None,
+        description="File with the projection, where the folder holds a plain encoder.",
+        examples=["head.safetensors"],
+    )
+    query_marker: str | None = Field(
+        default=None,
+        description='Token after the start token of a query, where no file says it; "" for none.',
+        examples=["[unused0]"],
+    )
+    document_marker: str | None = Field(
+        default=None, description="The same for documents.", examples=["[unused1]"]
+    )
+    max_query_tokens: int | None = Field(
+        default=None,
+        ge=4,
+        description="Tokens of a query, start, marker and end included, where no file says it.",
+        examples=[32],
+    )
+    max_document_tokens: int | None = Field(
+        default=None, ge=4, description="Tokens of a document, counted alike.", examples=[180]
+    )
+    query_expansion: bool | None = Field(
+        default=None,
+        description="Whether queries are filled up with mask tokens, where no file says it.",
+        examples=[True],
+    )
+    expansion_attended: bool | None = Field(
+        default=None, description="Whether the other tokens attend to them.", examples=[False]
+    )
+    skip_words: tuple[str, ...] | None = Field(
+        default=None,
+        description="Words left out of documents after encoding, where no file says it.",
+        examples=[(".", ",")],
+    )
+
+    @property
+    def options(self) -> ReadOptions:
+        """What the reader of a checkpoint takes."""
+        return ReadOptions(**{each.name: getattr(self, each.name) for each in fields(ReadOptions)})
 
 
 class ExportTable(Table):
