@@ -74,6 +74,7 @@ def test_every_key_that_may_stay_open_is_shown_as_a_comment(tmp_path: Path) -> N
     ]
     assert [line.split(" = ")[0] for line in shown] == [
         "# path",
+        "# revision",
         "# head",
         "# query-marker",
         "# document-marker",
@@ -304,3 +305,15 @@ def test_the_application_of_a_published_model_needs_no_model_folder(tmp_path: Pa
 def test_the_application_of_a_model_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="expected a model folder"):
         recipe_application(read(tmp_path, ""))
+
+
+def test_a_checkpoint_may_be_named_as_on_the_hub(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('[checkpoint]\npath = "org/model"\nrevision = "v1"\n')
+
+    named = read_recipe(recipe).checkpoint
+    (tmp_path / "org" / "model").mkdir(parents=True)
+    local = read_recipe(recipe).checkpoint
+
+    assert (named.path, named.options.revision) == (Path("org/model"), "v1")
+    assert local.path == tmp_path / "org" / "model"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from vespa_colbert.errors import CheckpointError, MissingExtraError
 
-__all__ = ["Source", "locate_checkpoint"]
+__all__ = ["HUB_NAME", "Source", "locate_checkpoint"]
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
+HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 WANTED = (
     "*.json",
     "*.safetensors",
@@ -48,7 +48,7 @@ def locate_checkpoint(name: Path | str, *, revision: str = "") -> Source:
         MissingExtraError: If huggingface-hub is not installed.
     """
     path = Path(name)
-    if path.exists() or not NAME.fullmatch(str(name)):
+    if path.exists() or not HUB_NAME.fullmatch(str(name)):
         if revision:
             raise CheckpointError(f"{path}: expected a Hub name with --revision, got a local path")
         return Source(folder=path)

@@ -14,6 +14,7 @@ class ReadOptions:
 
     Attributes:
         allow_pickle: Whether torch files may be opened, restricted to tensors.
+        revision: Branch, tag or commit of a model on the Hub.
         head: File with the projection of a plain encoder.
         query_marker: Token after the start token of a query; empty for none.
         document_marker: The same for documents.
@@ -25,6 +26,7 @@ class ReadOptions:
     """
 
     allow_pickle: bool = False
+    revision: str | None = None
     head: Path | None = None
     query_marker: str | None = None
     document_marker: str | None = None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vespa_colbert.checkpoint import bge_m3, multi_vector, plain, pylate
 from vespa_colbert.checkpoint.checks import check_stated
 from vespa_colbert.checkpoint.facts import Checkpoint
 from vespa_colbert.checkpoint.folder import require_folder
+from vespa_colbert.checkpoint.hub import locate_checkpoint
 from vespa_colbert.checkpoint.options import DEFAULT_OPTIONS, ReadOptions
 from vespa_colbert.errors import CheckpointError, UnknownLayoutError
 
@@ -43,14 +44,29 @@ LAYOUTS = (
 
 
 def read_checkpoint(path: Path, options: ReadOptions = DEFAULT_OPTIONS) -> Checkpoint:
-    """Return the checkpoint in a local folder; nothing is ever fetched from a network.
+    """Return the checkpoint in a folder; a path that exists is never looked up in a network.
 
     Args:
-        path: The folder.
+        path: The folder, or the name of a model on the Hub.
         options: What the user allows and states.
 
     Raises:
         CheckpointError: If there is no such folder, or it is damaged or contradicts itself.
+        UnknownLayoutError: If no layout fits; lists each and what was missing.
+        MissingExtraError: If the name is one of the Hub and huggingface-hub is not installed.
+    """
+    source = locate_checkpoint(path, revision=options.revision or "")
+    checkpoint = _read_folder(source.folder, options)
+    if not source.origin:
+        return checkpoint
+    provenance = {**checkpoint.provenance, "checkpoint": source.origin}
+    return replace(checkpoint, provenance=provenance)
+
+
+def _read_folder(path: Path, options: ReadOptions) -> Checkpoint:
+    """Return the checkpoint in a local folder.
+
+    Raises:
         UnknownLayoutError: If no layout fits; lists each and what was missing.
     """
     require_folder(path)

@@ -25,6 +25,9 @@ FLAGS: dict[str, Any] = {
         bool | None,
         typer.Option("--allow-pickle", help="Open torch files (.bin, .pt): tensors only."),
     ],
+    "revision": Annotated[
+        str | None, typer.Option("--revision", help="Branch, tag or commit of a Hub model.")
+    ],
     "head": Annotated[
         Path | None, typer.Option("--head", help="The projection of a plain encoder.")
     ],

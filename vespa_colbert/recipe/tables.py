@@ -21,6 +21,7 @@ from vespa_colbert.app import MINIMUM_VESPA_VERSION, AppOptions
 from vespa_colbert.app.application import URL, VERSION
 from vespa_colbert.app.texts import cluster_name_fault, dashed_name_fault, schema_name_fault
 from vespa_colbert.checkpoint import ReadOptions
+from vespa_colbert.checkpoint.hub import HUB_NAME
 from vespa_colbert.tensor import CellType
 
 __all__ = ["Recipe", "Table", "tables"]
@@ -38,6 +39,13 @@ def _path(value: object, info: ValidationInfo) -> Path:
         raise ValueError(f"expected a path, got {value!r}")
     folder: Path = (info.context or {}).get("folder", Path())
     return folder / value
+
+
+def _path_or_hub_name(value: object, info: ValidationInfo) -> Path:
+    """Return a path as ``_path`` does, or the name of a model on the Hub as it stands."""
+    path = _path(value, info)
+    is_name = HUB_NAME.fullmatch(str(value)) is not None
+    return Path(str(value)) if is_name and not path.exists() else path
 
 
 def _checked(fault_of: Callable[[str], str]) -> AfterValidator:
@@ -73,6 +81,7 @@ def _each_once(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 RecipePath = Annotated[Path, PlainValidator(_path)]
+CheckpointPath = Annotated[Path, PlainValidator(_path_or_hub_name)]
 SchemaName = Annotated[str, _checked(schema_name_fault)]
 ClusterName = Annotated[str, _checked(cluster_name_fault)]
 ProfileName = Annotated[str, _checked(dashed_name_fault)]
@@ -96,8 +105,13 @@ class Table(BaseModel):
 class CheckpointTable(Table):
     """The checkpoint to convert."""
 
-    path: RecipePath | None = Field(
-        default=None, description="Its folder.", examples=["checkpoint"]
+    path: CheckpointPath | None = Field(
+        default=None,
+        description="Its folder, or the name of a model on the Hub.",
+        examples=["checkpoint"],
+    )
+    revision: str | None = Field(
+        default=None, description="Branch, tag or commit on the Hub.", examples=["main"]
     )
     allow_pickle: bool = Field(
         default=False, description="Whether torch files (.bin, .pt) are opened: tensors only."
