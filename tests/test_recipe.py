@@ -83,6 +83,7 @@ def test_every_key_that_may_stay_open_is_shown_as_a_comment(tmp_path: Path) -> N
         "# query-expansion",
         "# expansion-attended",
         "# skip-words",
+        "# dims",
         "# embedder",
         "# path",
         "# queries",

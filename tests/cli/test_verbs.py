@@ -29,7 +29,8 @@ def test_the_path_from_a_checkpoint_to_a_ranking(run: Run, workspace: Path) -> N
     facts: Any = inspected.json
     assert facts["layout"] == "pylate"
     assert facts["embedder"]["max_query_tokens"] == 10
-    assert "written; contextual 8 wide" in exported.out
+    assert "written; packaging native" in exported.out
+    assert "contextual 8 wide" in exported.out
     assert (workspace / "output" / "app" / "services.xml").is_file()
     index: Any = embedded.json
     assert (index["documents"], index["operations"], index["reused"]) == (5, 5, False)

@@ -85,13 +85,38 @@ def test_emitted_expansion_is_the_librarys_expansion(copy: Copy) -> None:
     assert not embedder_spec(read_checkpoint(folder)).expansion_emitted
 
 
-def test_a_model_without_markers_has_no_spec(copy: Copy) -> None:
+def test_a_model_without_markers_has_an_exact_spec_with_room_for_one(copy: Copy) -> None:
     folder = copy()
     edit_json(folder / SETTINGS, query_prefix="", document_prefix="")
     checkpoint = read_checkpoint(folder)
     with pytest.raises(ExportError, match="always inserts"):
         embedder_spec(checkpoint)
-    assert describe_checkpoint(checkpoint).embedder is None
+    spec = embedder_spec(checkpoint, packaging="exact")
+    assert describe_checkpoint(checkpoint).embedder == spec
+    assert spec.query_marker_id != spec.document_marker_id
+    assert (spec.max_query_tokens, spec.max_document_tokens) == (11, 21)
+    assert spec.max_tokens == POSITIONS + 1
+
+
+def test_a_model_with_one_marker_has_no_spec(copy: Copy) -> None:
+    folder = copy()
+    edit_json(folder / SETTINGS, query_prefix="")
+    assert describe_checkpoint(read_checkpoint(folder)).embedder is None
+
+
+def test_exact_windows_of_a_marked_model_are_the_native_ones(tiny_checkpoint: Path) -> None:
+    checkpoint = read_checkpoint(tiny_checkpoint)
+    assert embedder_spec(checkpoint, packaging="exact") == embedder_spec(checkpoint)
+
+
+def test_equal_markers_become_two_ids_that_an_exact_graph_can_tell_apart(copy: Copy) -> None:
+    folder = copy()
+    edit_json(folder / SETTINGS, query_prefix="[unused1]")
+    checkpoint = read_checkpoint(folder)
+    native, exact = embedder_spec(checkpoint), embedder_spec(checkpoint, packaging="exact")
+    assert native.query_marker_id == native.document_marker_id
+    assert exact.query_marker_id != exact.document_marker_id
+    assert exact.max_tokens == POSITIONS
 
 
 def test_a_description_is_plain_data(tiny_checkpoint: Path) -> None:

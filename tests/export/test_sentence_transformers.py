@@ -14,7 +14,9 @@ from tokenizers import Tokenizer
 
 from tests.tiny_checkpoint import IDS, edit_json
 from vespa_colbert.checkpoint import read_checkpoint
-from vespa_colbert.export import ModelFolder, export_checkpoint
+from vespa_colbert.export import ExportOptions, ModelFolder, export_checkpoint
+from vespa_colbert.tensor import TensorType
+from vespa_colbert.vespa_java import EmbedderFiles, VespaJava
 
 pytestmark = [
     pytest.mark.slow,
@@ -45,6 +47,51 @@ def content(folder: ModelFolder, text: str, limit: int) -> list[int]:
     tokenizer = Tokenizer.from_file(str(folder.tokenizer_path))
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
     return ids[: limit - 3]
+
+
+PAIRS = (
+    *TEXTS,
+    *("", " ", "?!", "...", "a, b; (c) d!", "日本。 rose!", "🦊 is.", "ROSE's", "\u200b", "x" * 60),
+    *("rose, " * 30, "C++ is (not) C#", "é e\u0301", "!!! ??? ... ---", "\t rose \n"),
+)
+SCORE_ROUNDING = 2e-5
+"""float32 rounding of rows, 2e-6 each, over the ten rows of a query."""
+
+
+@pytest.mark.java
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"do_query_expansion": False},
+        {"attend_to_expansion_tokens": True},
+        {"skiplist_words": ["rose", "."]},
+        {"query_prefix": "", "document_prefix": ""},
+    ],
+    ids=["classic", "no expansion", "attended", "other skip words", "no markers"],
+)
+def test_exact_scores_through_vespa_are_those_of_the_multi_vector_encoder(
+    library: Any, java: VespaJava, copy: Any, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    source = copy()
+    edit_json(source / "config_sentence_transformers.json", **settings)
+    model = library.MultiVectorEncoder(str(source), device="cpu")
+    queries, documents = model.encode_query(list(PAIRS)), model.encode_document(list(PAIRS))
+    wanted = np.asarray(model.similarity(queries, documents))
+    folder = export_checkpoint(
+        read_checkpoint(source), tmp_path / "model", ExportOptions(packaging="exact")
+    )
+    assert wanted.size >= 200
+    files, dim = EmbedderFiles.of(folder), folder.embedder.dim
+    left, right = (
+        java.embed_many(files, PAIRS, target, TensorType.parse(f"tensor<float>({t}{{}},x[{dim}])"))
+        for target, t in (("query(qt)", "qt"), ("doc.colbert", "dt"))
+    )
+    got = [
+        [(q.tensor.values @ d.tensor.values.T).max(axis=1).sum(dtype=np.float64) for d in right]
+        for q in left
+    ]
+    np.testing.assert_allclose(got, wanted, atol=SCORE_ROUNDING, rtol=0)
 
 
 @pytest.mark.parametrize("expansion", [True, False])

@@ -17,6 +17,7 @@ from vespa_colbert.checkpoint.facts import Checkpoint, Encoder
 from vespa_colbert.checkpoint.folder import config_files
 from vespa_colbert.checkpoint.head_file import read_head_file
 from vespa_colbert.checkpoint.options import ReadOptions
+from vespa_colbert.checkpoint.stated_facts import STATED_ORIGIN
 from vespa_colbert.checkpoint.tokenizer_facts import TOKENIZER_FILE, read_tokenizer
 from vespa_colbert.errors import CheckpointError
 from vespa_colbert.files import digest_file
@@ -31,7 +32,6 @@ SPARSE_FILE = "sparse_linear.pt"
 DEFAULT_TOKENS = 512
 DEFAULT_ORIGIN = "default of FlagEmbedding 1.4.0"
 POSITIONS_ORIGIN = "config.json: positions of the encoder, fewer than FlagEmbedding's default 512"
-STATED_ORIGIN = "stated by the user"
 LAYOUT_ORIGIN = "the layout bge-m3 has none"
 FIXED_FACTS = ("query_marker", "document_marker", "query_expansion", "skip_words")
 

@@ -44,13 +44,14 @@ TOKEN_EMBEDDINGS = (
 
 
 def read_encoder(
-    folder: Path, options: ReadOptions = DEFAULT_OPTIONS
+    folder: Path, options: ReadOptions = DEFAULT_OPTIONS, files: WeightFiles | None = None
 ) -> tuple[Encoder, tuple[Path, ...]]:
     """Return the encoder in ``folder`` and its weight files.
 
     Args:
         folder: Where ``config.json`` and the weights are.
         options: Says whether the weights may be a torch file.
+        files: The weights, where they are in a file of another kind.
 
     Raises:
         CheckpointError: If config or weights are missing, damaged, contradict one another, or the
@@ -59,7 +60,7 @@ def read_encoder(
     config = read_object(folder, "config.json")
     _refuse_code(config)
     _refuse_adapter(folder)
-    files = read_any_weights(folder, options)
+    files = files or read_any_weights(folder, options)
     hidden_size = _first_of(config, HIDDEN_SIZE_KEYS)
     encoder = Encoder(
         model_type=config.text("model_type"),

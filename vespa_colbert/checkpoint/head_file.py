@@ -15,7 +15,7 @@ from vespa_colbert.checkpoint.safetensors_file import read_weights_file
 from vespa_colbert.checkpoint.torch_file import read_torch_tensors, require_pickle_allowed
 from vespa_colbert.errors import CheckpointError, MissingWeightError
 
-__all__ = ["read_head_file"]
+__all__ = ["check_matrix", "read_head_file"]
 
 PREFIX = "linear."
 MATRIX_DIMENSIONS = 2
@@ -45,6 +45,18 @@ def read_head_file(path: Path, options: ReadOptions, *, bias_wanted: bool) -> Pr
     return ProjectionLayer(weight=weight, bias=bias)
 
 
+def check_matrix(weight: NDArray[Any], where: str) -> None:
+    """Return nothing if the weight of a layer is a float matrix.
+
+    Raises:
+        CheckpointError: With what is there.
+    """
+    if weight.dtype != np.float32 or weight.ndim != MATRIX_DIMENSIONS or 0 in weight.shape:
+        raise CheckpointError(
+            f"{where}: expected a float matrix, got {weight.dtype} {weight.shape}"
+        )
+
+
 def _weight_and_bias(
     path: Path, tensors: Mapping[str, NDArray[Any]]
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
@@ -69,10 +81,7 @@ def _check_shapes(path: Path, weight: NDArray[Any], bias: NDArray[Any] | None) -
     Raises:
         CheckpointError: With what is there.
     """
-    if weight.dtype != np.float32 or weight.ndim != MATRIX_DIMENSIONS or 0 in weight.shape:
-        raise CheckpointError(
-            f"{path}: weight: expected a float matrix, got {weight.dtype} {weight.shape}"
-        )
+    check_matrix(weight, f"{path}: weight")
     if bias is not None and (bias.dtype != np.float32 or bias.shape != weight.shape[:1]):
         raise CheckpointError(
             f"{path}: bias: expected a float tensor of shape {weight.shape[:1]}, a value for each "

@@ -6,7 +6,6 @@ Source: the token order, skip words and expansion of ColBERT; ColBERTConfig, col
 from __future__ import annotations
 
 import string
-from collections.abc import Mapping
 from pathlib import Path
 
 from vespa_colbert.checkpoint.checks import check_checkpoint
@@ -15,6 +14,7 @@ from vespa_colbert.checkpoint.facts import Checkpoint
 from vespa_colbert.checkpoint.folder import config_files
 from vespa_colbert.checkpoint.head_file import read_head_file
 from vespa_colbert.checkpoint.options import ReadOptions
+from vespa_colbert.checkpoint.stated_facts import REQUIRED, STATED_ORIGIN, stated_lengths
 from vespa_colbert.checkpoint.tokenizer_facts import (
     TOKENIZER_FILE,
     Marker,
@@ -29,10 +29,9 @@ __all__ = ["NAME", "misfits", "read", "unstated"]
 NAME = "plain"
 CONFIG_FILE = "config.json"
 DEFAULT_SKIP_WORDS = tuple(string.punctuation)
-STATED_ORIGIN = "stated by the user"
 DEFAULT_ORIGIN = "default of ColBERT"
+SILENT = "no file of a plain encoder says (a marker may be empty for none)"
 
-REQUIRED = ("query_marker", "document_marker", "max_query_tokens", "max_document_tokens")
 DEFAULTED = ("query_expansion", "expansion_attended", "skip_words")
 
 
@@ -54,7 +53,7 @@ def read(folder: Path, options: ReadOptions) -> Checkpoint:
         CheckpointError: If something is not stated, or a file is missing, damaged, contradicts
             another, or may not be opened.
     """
-    lengths = _required(options)
+    lengths = stated_lengths(options, silent=SILENT)
     if options.head is None:
         raise CheckpointError(f"{folder}: expected the name of a head file (--head FILE), got none")
     layer = read_head_file(options.head, options, bias_wanted=False)
@@ -94,22 +93,6 @@ def read(folder: Path, options: ReadOptions) -> Checkpoint:
         },
     )
     return check_checkpoint(checkpoint)
-
-
-def _required(options: ReadOptions) -> Mapping[str, int]:
-    """Return the two lengths.
-
-    Raises:
-        CheckpointError: With every fact that is to be stated and is not.
-    """
-    stated = {fact: getattr(options, fact) for fact in REQUIRED}
-    missing = [f"--{fact.replace('_', '-')}" for fact in REQUIRED if stated[fact] is None]
-    if missing:
-        raise CheckpointError(
-            f"expected the facts that no file of a plain encoder says, got none for "
-            f"{', '.join(missing)} (a marker may be empty for none)"
-        )
-    return {fact: value for fact, value in stated.items() if isinstance(value, int)}
 
 
 def _marker(tokenizer: TokenizerFacts, text: str | None, role: str) -> Marker | None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from vespa_colbert.checkpoint.tokenizer_facts import TOKENIZER_FILE, Marker, TokenizerFacts
-from vespa_colbert.errors import CheckpointError, MissingExtraError
+from vespa_colbert.checkpoint.tokenizer_library import load_tokenizer
+from vespa_colbert.errors import CheckpointError
 
 __all__ = ["moves_white_space", "prompt_marker"]
 
@@ -31,7 +32,7 @@ def prompt_marker(facts: TokenizerFacts, prompt: str, role: str) -> Marker:
             text behind it gets other tokens than alone.
         MissingExtraError: If tokenizers is not installed.
     """
-    tokenizer = _tokenizer(facts)
+    tokenizer = load_tokenizer(facts)
     _start, *ids, _end = tokenizer.encode(prompt).ids
     if len(ids) != 1 or ids[0] == facts.unknown_id:
         tokens = tokenizer.encode(prompt).tokens[1:-1]
@@ -57,7 +58,7 @@ def moves_white_space(facts: TokenizerFacts, marker: Marker) -> bool:
     Raises:
         MissingExtraError: If tokenizers is not installed.
     """
-    tokenizer = _tokenizer(facts)
+    tokenizer = load_tokenizer(facts)
     return any(
         _alone(tokenizer, sample, marker.id) != tokenizer.encode(marker.text + sample).ids
         for sample in WHITE_SPACE_SAMPLES
@@ -68,25 +69,3 @@ def _alone(tokenizer: Any, text: str, marker_id: int) -> list[int]:
     """Return the ids that Vespa's embedder makes: the marker between start token and text."""
     start, *ids = tokenizer.encode(text).ids
     return [start, marker_id, *ids]
-
-
-def _tokenizer(facts: TokenizerFacts) -> Any:
-    """Return the tokenizers library's object, which neither cuts nor pads.
-
-    Raises:
-        CheckpointError: If the library refuses the file.
-        MissingExtraError: If tokenizers is not installed.
-    """
-    try:
-        import tokenizers
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("embed", "tokenizers") from error
-    try:
-        tokenizer = tokenizers.Tokenizer.from_str(facts.text)
-    except Exception as error:  # the library raises Exception itself
-        raise CheckpointError(
-            f"{TOKENIZER_FILE}: the tokenizers library refuses it: {error}"
-        ) from error
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer

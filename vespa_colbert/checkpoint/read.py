@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vespa_colbert.checkpoint import bge_m3, multi_vector, plain, pylate
+from vespa_colbert.checkpoint import bge_m3, multi_vector, plain, pylate, stanford
 from vespa_colbert.checkpoint.checks import check_stated
 from vespa_colbert.checkpoint.facts import Checkpoint
 from vespa_colbert.checkpoint.folder import require_folder
@@ -37,6 +37,7 @@ class Layout:
 LAYOUTS = (
     Layout(name=multi_vector.NAME, misfits=multi_vector.misfits, read=multi_vector.read),
     Layout(name=pylate.NAME, misfits=pylate.misfits, read=pylate.read),
+    Layout(name=stanford.NAME, misfits=stanford.misfits, read=stanford.read),
     Layout(name=bge_m3.NAME, misfits=bge_m3.misfits, read=bge_m3.read),
     Layout(name=plain.NAME, misfits=plain.misfits, read=plain.read, unstated=plain.unstated),
 )

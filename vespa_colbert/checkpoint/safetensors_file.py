@@ -26,6 +26,7 @@ __all__ = [
     "WeightFiles",
     "read_weights",
     "read_weights_file",
+    "stored_names",
 ]
 
 WEIGHTS_FILE = "model.safetensors"
@@ -71,6 +72,18 @@ def read_weights_file(path: Path) -> WeightFiles:
         CheckpointError: As ``read_weights``.
     """
     return _read_files((path,))
+
+
+def stored_names(folder: Path) -> frozenset[str]:
+    """Return the names of the tensors of a folder; none where its files cannot be read."""
+    names = set[str]()
+    try:
+        for path in _weight_paths(folder):
+            with safetensors.safe_open(path, framework="np") as file:
+                names.update(file.keys())
+    except (CheckpointError, OSError, safetensors.SafetensorError):
+        return frozenset()
+    return frozenset(names)
 
 
 def _read_files(paths: tuple[Path, ...]) -> WeightFiles:

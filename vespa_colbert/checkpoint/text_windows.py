@@ -15,7 +15,7 @@ from vespa_colbert.checkpoint.module_list import SENTENCE_CONFIG_FILES
 from vespa_colbert.checkpoint.tokenizer_facts import TokenizerFacts
 from vespa_colbert.errors import CheckpointError
 
-__all__ = ["DEFAULT_ORIGIN", "TextWindows", "read_text_windows"]
+__all__ = ["DEFAULT_ORIGIN", "TextWindows", "check_sides", "read_text_windows"]
 
 DEFAULT_ORIGIN = "default of sentence-transformers 6.2.0"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
@@ -102,7 +102,7 @@ def read_text_windows(root: Path, tokenizer: TokenizerFacts, positions: int) -> 
     _check_module(config)
     tokenizer_config = read_object(root, TOKENIZER_CONFIG_FILE, optional=True)
     expansion = _expansion(config)
-    _check_sides(tokenizer_config, expanded=expansion is not None)
+    check_sides(tokenizer_config, expanded=expansion is not None)
     longest = _longest(config, tokenizer_config, positions)
     query = _query_length(config, expansion, longest)
     document = _length(config, "document_length", longest)
@@ -159,7 +159,7 @@ def _check_module(config: JsonObject) -> None:
             )
 
 
-def _check_sides(config: JsonObject, *, expanded: bool) -> None:
+def check_sides(config: JsonObject, *, expanded: bool) -> None:
     """Return nothing if texts are cut, and queries filled up, at their ends as in Vespa.
 
     Raises:

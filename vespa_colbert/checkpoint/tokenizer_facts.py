@@ -14,7 +14,7 @@ from typing import Any
 from vespa_colbert.checkpoint.folder import JsonObject, read_object
 from vespa_colbert.errors import CheckpointError
 
-__all__ = ["TOKENIZER_FILE", "Marker", "TokenizerFacts", "read_tokenizer"]
+__all__ = ["CONFIG_FILE", "TOKENIZER_FILE", "Marker", "TokenizerFacts", "read_tokenizer"]
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"

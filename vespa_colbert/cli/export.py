@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,6 +19,16 @@ def command(
     checkpoint: Annotated[Path | None, typer.Argument(help="The checkpoint folder.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The model folder.")] = None,
     opset: Annotated[int | None, typer.Option("--opset", help="ONNX operator set.")] = None,
+    packaging: Annotated[
+        Literal["auto", "native", "exact"] | None,
+        typer.Option("--packaging", help="The plain graph, or the training library's semantics."),
+    ] = None,
+    dims: Annotated[
+        int | None, typer.Option("--dims", help="Components to leave of a token vector.")
+    ] = None,
+    accept_drift: Annotated[
+        bool, typer.Option("--accept-drift", help="Write a model whose scores will change.")
+    ] = False,
     recipe: RecipeOption = None,
     as_json: JsonFlag = False,
     stated: StatedOptions | None = None,
@@ -29,10 +40,18 @@ def command(
     from vespa_colbert.pipeline import export_model
 
     said = load_recipe(recipe)
+    export = said.export.options
+    export = replace(
+        export,
+        opset=opset or export.opset,
+        packaging=packaging or export.packaging,
+        dims=export.dims if dims is None else dims,
+        accept_drift=accept_drift or export.accept_drift,
+    )
     made = export_model(
         needed(checkpoint or said.checkpoint.path, "the checkpoint", "checkpoint.path"),
         output or said.export.output,
-        opset=opset or said.export.opset,
+        export=export,
         options=read_options(said, stated),
         reporter=Console(),
     )
@@ -43,7 +62,8 @@ def command(
     state = "still valid, reused" if made.reused else "written"
     worst = max(case["worst"] for case in folder.verification["cases"])
     print_line(
-        f"{folder.path}: {state}; contextual {folder.embedder.dim} wide, opset "
+        f"{folder.path}: {state}; packaging {folder.packaging} ({folder.reason}); contextual "
+        f"{folder.embedder.dim} wide, opset "
         f"{folder.graph['opset']}, largest difference to torch {worst:.1e} on "
         f"{len(folder.verification['cases'])} shapes"
     )

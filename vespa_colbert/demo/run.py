@@ -239,7 +239,7 @@ def _application(recipe: Recipe, steps: _Steps, java: VespaJava) -> ApplicationR
         made = export_model(
             checkpoint,
             recipe.export.output,
-            opset=recipe.export.opset,
+            export=recipe.export.options,
             options=recipe.checkpoint.options,
             reporter=steps.reporter,
         )

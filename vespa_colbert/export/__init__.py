@@ -12,7 +12,7 @@ from vespa_colbert.export.describe import (
     embedder_spec,
     native_differences,
 )
-from vespa_colbert.export.export import DEFAULT_OPSET, export_checkpoint
+from vespa_colbert.export.export import export_checkpoint
 from vespa_colbert.export.model_folder import (
     EMBEDDER_FILE,
     MODEL_FILE,
@@ -21,6 +21,13 @@ from vespa_colbert.export.model_folder import (
     ModelFolder,
     read_model_folder,
 )
+from vespa_colbert.export.options import (
+    DEFAULT_OPSET,
+    ExportOptions,
+    Packaging,
+    PackagingRequest,
+)
+from vespa_colbert.export.packaging import PackagingChoice, choose_packaging
 
 __all__ = [
     "DEFAULT_OPSET",
@@ -30,7 +37,12 @@ __all__ = [
     "Description",
     "Difference",
     "EmbedderSpec",
+    "ExportOptions",
     "ModelFolder",
+    "Packaging",
+    "PackagingChoice",
+    "PackagingRequest",
+    "choose_packaging",
     "describe_checkpoint",
     "embedder_spec",
     "export_checkpoint",

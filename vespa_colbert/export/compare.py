@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.checkpoint import Checkpoint
 from vespa_colbert.errors import GraphMismatchError, MissingExtraError
-from vespa_colbert.export.convert import INPUT_NAMES, OUTPUT_NAME
-
-if TYPE_CHECKING:
-    from vespa_colbert.model.contextual import ContextualEncoder
+from vespa_colbert.export.convert import INPUT_NAMES, OUTPUT_NAME, Module
+from vespa_colbert.export.model_folder import EmbedderSpec
 
 __all__ = ["SHAPES", "TOLERANCE", "CaseResult", "compare_with_torch"]
 
@@ -26,13 +24,18 @@ rounding (6e-8) grows to about 1e-6 through a dozen layers of differently ordere
 weight, mask or axis moves components by 1e-3 or more."""
 
 UNIT_TOLERANCE = 1e-5
-"""Largest deviation of a row's length from 1: float32 rounding of a sum of up to 1 024 squares."""
+"""Largest deviation of a row's length from what it is to be: float32 rounding of a sum of
+up to 1 024 squares."""
 
 SHAPES = ((1, 3), (1, 7), (3, 32), (2, 180), (2, 512))
 """Batch and length, from the shortest text to the most positions of BERT."""
 
 SEED = 20240229
+SKIPPED_SHARE = 0.25
 ERRORS_ONLY = 3
+
+_Case: TypeAlias = tuple[str, NDArray[np.int64], NDArray[np.int64]]
+"""Its kind, ids and attention, (batch, token) int64 each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +45,8 @@ class CaseResult:
     Attributes:
         batch: Texts.
         sequence: Tokens of each.
-        attention: ``full``, or ``padded`` where the last tokens have attention 0.
+        attention: ``full``, or ``padded`` where the last tokens have attention 0, or ``mixed``
+            where some are padded.
         worst: Largest difference of a component.
     """
 
@@ -53,18 +57,20 @@ class CaseResult:
 
 
 def compare_with_torch(
-    path: Path, module: ContextualEncoder, checkpoint: Checkpoint
+    path: Path, module: Module, checkpoint: Checkpoint, spec: EmbedderSpec
 ) -> tuple[CaseResult, ...]:
     """Return the result of every case, all within the tolerance.
 
     Args:
         path: The ONNX file.
         module: What it was exported from.
-        checkpoint: For the ids that texts begin, end and are filled up with.
+        checkpoint: For the ids that texts are made of.
+        spec: For those that begin, end and fill them up, and the most tokens of one.
 
     Raises:
         GraphMismatchError: With the case and the difference, if ONNX Runtime refuses the graph,
-            differs from torch, gives a value that is not finite or a row that is not of length 1.
+            differs from torch, gives a value that is not finite or a row that is not of length 1
+            (an exact query's: of the length that it is to have).
         MissingExtraError: If onnxruntime is not installed.
     """
     try:
@@ -79,34 +85,43 @@ def compare_with_torch(
         )
     except Exception as error:  # its exceptions have no common base of their own
         raise GraphMismatchError(f"ONNX Runtime does not load the graph: {error}") from error
-    return tuple(_compare(session, module, ids, attention) for ids, attention in _cases(checkpoint))
+    return tuple(_compare(session, module, *case) for case in _cases(checkpoint, spec))
 
 
-def _cases(checkpoint: Checkpoint) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield ids and attention, (batch, token) int64 each, of every case.
+def _cases(checkpoint: Checkpoint, spec: EmbedderSpec) -> Iterator[_Case]:
+    """Yield every case.
 
-    Full cases look like documents; padded ones like queries, mask ids behind the end token. The
-    texts of a padded batch have different lengths.
+    Full cases are documents; padded ones are queries, mask ids behind the end token. The texts of a
+    padded batch have different lengths. Mixed cases have a full query first. A quarter of the
+    tokens is among those that documents lose.
     """
     generator = np.random.default_rng(SEED)
-    positions = checkpoint.encoder.positions
-    for batch, sequence in dict.fromkeys((b, min(s, positions)) for b, s in SHAPES):
+    for batch, sequence in dict.fromkeys((b, min(s, spec.max_tokens)) for b, s in SHAPES):
         size = (batch, sequence)
         ids = generator.integers(0, checkpoint.encoder.vocabulary_size, size, dtype=np.int64)
-        ids[:, 0], ids[:, -1] = checkpoint.start_id, checkpoint.end_id
-        yield ids, np.ones(size, dtype=np.int64)
-        kept = np.maximum(2, sequence // 2 - np.arange(batch)[:, None])
+        if checkpoint.skip_ids:
+            skipped = generator.choice(np.array(checkpoint.skip_ids, np.int64), size)
+            ids = np.where(generator.random(size) < SKIPPED_SHARE, skipped, ids)
+        ids[:, 0], ids[:, 1], ids[:, -1] = spec.start_id, spec.document_marker_id, spec.end_id
+        yield "full", ids, np.ones(size, dtype=np.int64)
+        kept = np.maximum(3, sequence // 2 - np.arange(batch)[:, None])
         place = np.arange(sequence)[None, :]
-        padded = np.where(place < kept - 1, ids, checkpoint.mask_id)
-        padded[:, 0] = checkpoint.start_id
-        yield (
-            np.where(place == kept - 1, checkpoint.end_id, padded).astype(np.int64),
-            (place < kept).astype(np.int64),
-        )
+        padded = np.where(place < kept - 1, ids, spec.mask_id)
+        padded[:, 1] = spec.query_marker_id
+        padded = np.where(place == kept - 1, spec.end_id, padded).astype(np.int64)
+        attention = (place < kept).astype(np.int64)
+        yield "padded", padded, attention
+        mixed = ids.copy()
+        mixed[0, 1], mixed[1:] = spec.query_marker_id, padded[1:]
+        yield "mixed", mixed, np.concatenate((np.ones_like(attention[:1]), attention[1:]))
 
 
 def _compare(
-    session: Any, module: ContextualEncoder, ids: NDArray[np.int64], attention: NDArray[np.int64]
+    session: Any,
+    module: Module,
+    kind: str,
+    ids: NDArray[np.int64],
+    attention: NDArray[np.int64],
 ) -> CaseResult:
     """Return the largest difference of one case.
 
@@ -115,16 +130,16 @@ def _compare(
     """
     import torch
 
-    kind = "full" if attention.all() else "padded"
     where = f"batch {ids.shape[0]}, length {ids.shape[1]}, {kind} attention"
+    given = torch.tensor(ids), torch.tensor(attention)
     with torch.no_grad():
-        wanted = module(torch.tensor(ids), torch.tensor(attention)).numpy()
+        wanted, lengths = module(*given).numpy(), module.row_lengths(*given).numpy()
     try:
         feeds = dict(zip(INPUT_NAMES, (ids, attention), strict=True))
         (got,) = session.run([OUTPUT_NAME], feeds)
     except Exception as error:  # its exceptions have no common base of their own
         raise GraphMismatchError(f"{where}: ONNX Runtime fails: {error}") from error
-    _check_rows(got, wanted, where)
+    _check_rows(got, wanted, lengths, where)
     worst = float(np.abs(got - wanted).max())
     if worst > TOLERANCE:
         raise GraphMismatchError(
@@ -134,8 +149,10 @@ def _compare(
     return CaseResult(batch=ids.shape[0], sequence=ids.shape[1], attention=kind, worst=worst)
 
 
-def _check_rows(got: TokenVectors, wanted: TokenVectors, where: str) -> None:
-    """Return nothing if the graph's output has the right shape, is finite and of unit length.
+def _check_rows(
+    got: TokenVectors, wanted: TokenVectors, lengths: NDArray[np.float32], where: str
+) -> None:
+    """Return nothing if the graph's output has the right shape, is finite and its rows' lengths.
 
     Raises:
         GraphMismatchError: With what is wrong.
@@ -144,6 +161,8 @@ def _check_rows(got: TokenVectors, wanted: TokenVectors, where: str) -> None:
         raise GraphMismatchError(f"{where}: expected shape {wanted.shape}, got {got.shape}")
     if not np.isfinite(got).all():
         raise GraphMismatchError(f"{where}: the graph gives values that are NaN or infinite")
-    off = float(np.abs(np.linalg.norm(got.astype(np.float64), axis=-1) - 1).max())
+    off = float(np.abs(np.linalg.norm(got.astype(np.float64), axis=-1) - lengths).max())
     if off > UNIT_TOLERANCE:
-        raise GraphMismatchError(f"{where}: expected rows of length 1, got one off by {off:.3g}")
+        raise GraphMismatchError(
+            f"{where}: expected rows of length {lengths.max():g}, got one off by {off:.3g}"
+        )

@@ -9,14 +9,15 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vespa_colbert.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     from vespa_colbert.model.contextual import ContextualEncoder
+    from vespa_colbert.model.exact import ExactEncoder
 
-__all__ = ["EXPORTERS", "INPUT_NAMES", "OUTPUT_NAME", "Exporter"]
+__all__ = ["EXPORTERS", "INPUT_NAMES", "OUTPUT_NAME", "Exporter", "Module"]
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,8 @@ EXAMPLE_BATCH, EXAMPLE_TOKENS = 2, 9
 # They say at warning level what concerns only their own development.
 CHATTY_LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
-Convert = Callable[["ContextualEncoder", tuple[Any, Any], Path, int], None]
+Module: TypeAlias = "ContextualEncoder | ExactEncoder"
+Convert: TypeAlias = Callable[["Module", tuple[Any, Any], Path, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +45,7 @@ class Exporter:
     opsets: range
     convert: Convert
 
-    def run(
-        self, module: ContextualEncoder, checkpoint: Checkpoint, path: Path, opset: int
-    ) -> None:
+    def run(self, module: Module, checkpoint: Checkpoint, path: Path, opset: int) -> None:
         """Write the ONNX file of ``module`` to ``path``; what the exporter says goes to the log."""
         import torch
 
@@ -68,9 +68,7 @@ def _examples(checkpoint: Checkpoint) -> tuple[Any, Any]:
     return ids, attention
 
 
-def _with_dynamo(
-    module: ContextualEncoder, examples: tuple[Any, Any], path: Path, opset: int
-) -> None:
+def _with_dynamo(module: Module, examples: tuple[Any, Any], path: Path, opset: int) -> None:
     import torch
 
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence")}
@@ -89,9 +87,7 @@ def _with_dynamo(
     )
 
 
-def _with_torchscript(
-    module: ContextualEncoder, examples: tuple[Any, Any], path: Path, opset: int
-) -> None:
+def _with_torchscript(module: Module, examples: tuple[Any, Any], path: Path, opset: int) -> None:
     import torch
 
     axes = {0: "batch", 1: "sequence"}
@@ -106,7 +102,7 @@ def _with_torchscript(
         dynamic_axes=dict.fromkeys((*INPUT_NAMES, OUTPUT_NAME), axes),
         do_constant_folding=True,
     )
-    _fix_output_width(path, int(module.projection[-1].linear.out_features))
+    _fix_output_width(path, module.dim)
 
 
 def _fix_output_width(path: Path, dim: int) -> None:

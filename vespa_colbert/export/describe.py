@@ -10,6 +10,8 @@ from typing import Any
 from vespa_colbert.checkpoint import Checkpoint, Marker
 from vespa_colbert.errors import ExportError
 from vespa_colbert.export.model_folder import EmbedderSpec
+from vespa_colbert.export.options import Packaging
+from vespa_colbert.model import role_ids
 
 __all__ = [
     "Description",
@@ -29,7 +31,7 @@ class Difference:
         library: What the training library does.
         vespa: What Vespa's embedder does with the plain graph.
         faithful: Whether scores are nevertheless those of the model, up to the context that a
-            removed punctuation token gave to its neighbours.
+            removed punctuation token gave to the others.
     """
 
     point: str
@@ -50,7 +52,8 @@ class Description:
         dim: Width of a token vector, in components.
         facts: Markers, ids, lengths, expansion, skip words.
         provenance: Name of a fact → where it comes from.
-        embedder: The facts of the ``colbert-embedder`` element, None if it cannot express them.
+        embedder: The facts of the ``colbert-embedder`` element, for an exact graph if the model has
+            no markers; None if it has one marker only, which nothing can express.
         differences: Where Vespa's embedder differs from the library.
         warnings: What the reader of the checkpoint noted.
     """
@@ -70,7 +73,8 @@ class Description:
 def describe_checkpoint(checkpoint: Checkpoint) -> Description:
     """Return all that is known of a checkpoint, as plain data."""
     encoder = checkpoint.encoder
-    marked = checkpoint.query_marker is not None and checkpoint.document_marker is not None
+    markers = {checkpoint.query_marker is None, checkpoint.document_marker is None}
+    packaging: Packaging = "exact" if markers == {True} else "native"
     return Description(
         path=str(checkpoint.path),
         layout=checkpoint.layout,
@@ -95,37 +99,55 @@ def describe_checkpoint(checkpoint: Checkpoint) -> Description:
         dim=checkpoint.dim,
         facts=_facts(checkpoint),
         provenance=dict(checkpoint.provenance),
-        embedder=embedder_spec(checkpoint) if marked else None,
+        embedder=embedder_spec(checkpoint, packaging=packaging) if len(markers) == 1 else None,
         differences=native_differences(checkpoint),
         warnings=checkpoint.warnings,
     )
 
 
-def embedder_spec(checkpoint: Checkpoint) -> EmbedderSpec:
+def embedder_spec(
+    checkpoint: Checkpoint,
+    *,
+    packaging: Packaging = "native",
+    dims: int | None = None,
+) -> EmbedderSpec:
     """Return what Vespa's embedder must be told so that it makes the library's token windows.
 
+    Args:
+        checkpoint: The model.
+        packaging: What reads the windows: an exact graph takes the marker of a model without one
+            out again, so that its windows are one token longer than the library's.
+        dims: Components that are left of a token vector; None for all.
+
     Raises:
-        ExportError: If the checkpoint has no marker: the embedder always inserts one.
+        ExportError: If the checkpoint has no marker and the graph is native: the embedder always
+            inserts one.
 
     Source: col-bert-embedder.def and ColBertEmbedder.buildTransformerInput, Vespa 8.700.24.
     """
     query, document = checkpoint.query_marker, checkpoint.document_marker
-    if query is None or document is None:
+    has_markers = query is not None and document is not None
+    if packaging == "exact":
+        query_id, document_id = role_ids(checkpoint)
+    elif query is not None and document is not None:
+        query_id, document_id = query.id, document.id
+    else:
         raise ExportError(
             f"{checkpoint.path}: expected a query and a document marker, got a model without: "
-            "Vespa's colbert-embedder always inserts one"
+            "Vespa's colbert-embedder always inserts one; export with packaging exact"
         )
+    inserted = 0 if has_markers else 1
     return EmbedderSpec(
-        dim=checkpoint.dim,
+        dim=dims or checkpoint.dim,
         start_id=checkpoint.start_id,
         end_id=checkpoint.end_id,
         mask_id=checkpoint.mask_id,
         pad_id=checkpoint.pad_id,
-        query_marker_id=query.id,
-        document_marker_id=document.id,
-        max_query_tokens=checkpoint.max_query_tokens,
-        max_document_tokens=checkpoint.max_document_tokens,
-        max_tokens=checkpoint.encoder.positions,
+        query_marker_id=query_id,
+        document_marker_id=document_id,
+        max_query_tokens=checkpoint.max_query_tokens + inserted,
+        max_document_tokens=checkpoint.max_document_tokens + inserted,
+        max_tokens=checkpoint.encoder.positions + inserted,
         expansion_emitted=checkpoint.query_expansion,
     )
 

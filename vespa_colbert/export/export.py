@@ -8,37 +8,33 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vespa_colbert import __version__
 from vespa_colbert.checkpoint import Checkpoint
 from vespa_colbert.errors import ExportError, GraphMismatchError, MissingExtraError
 from vespa_colbert.export.compare import TOLERANCE, CaseResult, compare_with_torch
-from vespa_colbert.export.convert import EXPORTERS, Exporter
-from vespa_colbert.export.describe import describe_checkpoint, embedder_spec, native_differences
+from vespa_colbert.export.convert import EXPORTERS, Exporter, Module
+from vespa_colbert.export.describe import describe_checkpoint, embedder_spec
 from vespa_colbert.export.graph import MAX_OPSET, GraphFacts, check_graph
 from vespa_colbert.export.model_folder import (
     EMBEDDER_FILE,
     MODEL_FILE,
     TOKENIZER_FILE,
+    EmbedderSpec,
     ModelFolder,
     read_model_folder,
 )
-from vespa_colbert.export.tokenizer_file import check_tokenizer, tokenizer_text
+from vespa_colbert.export.options import DEFAULT_OPTIONS, ExportOptions
+from vespa_colbert.export.packaging import PackagingChoice, choose_packaging
+from vespa_colbert.export.tokenizer_file import exact_tokenizer_text, tokenizer_text
 from vespa_colbert.files import atomic_folder, digest_file
 
-if TYPE_CHECKING:
-    from vespa_colbert.model.contextual import ContextualEncoder
-
-__all__ = ["DEFAULT_OPSET", "export_checkpoint"]
+__all__ = ["export_checkpoint"]
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_OPSET = 18
-"""What the dynamo exporter writes without converting; ONNX Runtime loads it since 1.14."""
-
 MIN_OPSET = 17
-PACKAGING = "native"
 PACKAGES = ("torch", "transformers", "onnx", "onnxruntime", "tokenizers")
 LARGEST_FILE_BYTES = 2**31 - 2**20
 
@@ -49,14 +45,18 @@ class _Job:
 
     Attributes:
         checkpoint: What to convert.
-        module: The same in torch.
+        choice: How it is packaged.
+        spec: What Vespa's embedder is told.
+        module: The checkpoint in torch, so packaged.
         path: The ONNX file to write.
         opset: Operator set to write.
         tell: Hears what is being done.
     """
 
     checkpoint: Checkpoint
-    module: ContextualEncoder
+    choice: PackagingChoice
+    spec: EmbedderSpec
+    module: Module
     path: Path
     opset: int
     tell: Callable[[str], None]
@@ -82,8 +82,8 @@ class _Graph:
 def export_checkpoint(
     checkpoint: Checkpoint,
     output: Path,
+    options: ExportOptions = DEFAULT_OPTIONS,
     *,
-    opset: int = DEFAULT_OPSET,
     progress: Callable[[str], None] | None = None,
 ) -> ModelFolder:
     """Return the model folder written to ``output``, checked against torch before it is there.
@@ -91,12 +91,13 @@ def export_checkpoint(
     Args:
         checkpoint: What to convert.
         output: Final folder; a model folder that stands there is replaced.
-        opset: ONNX operator set to write.
+        options: How it is to be packaged and written.
         progress: Told in a few words what is being done.
 
     Raises:
-        ExportError: If Vespa's embedder could not reproduce the model with a plain graph, no
-            exporter converts it, or it is too large for one file.
+        CheckpointError: If the tokenizer cannot be used.
+        ExportError: If Vespa's embedder would not reproduce the model from these files and that is
+            not accepted, no exporter converts it, or it is too large for one file.
         GraphMismatchError: If the graph differs from torch.
         MissingWeightError: If a tensor of the checkpoint goes nowhere or one of the model is
             missing.
@@ -104,17 +105,22 @@ def export_checkpoint(
         OutputError: If the folder cannot be written; nothing is left under its name then.
     """
     started, tell = time.monotonic(), progress or (lambda _what: None)
-    _check_request(checkpoint, opset)
+    _check_request(checkpoint, options)
     versions = _versions()
-    from vespa_colbert.model import build_encoder
-
+    choice = choose_packaging(checkpoint, options.packaging, accept_drift=options.accept_drift)
+    tokenizer = _tokenizer_text(checkpoint, choice)
     tell("building the torch module")
-    module = build_encoder(checkpoint)
+    module = _build(checkpoint, choice, options.dims)
     with atomic_folder(output, is_ours=_is_model_folder) as part:
-        tokenizer = tokenizer_text(checkpoint.tokenizer.text)
-        check_tokenizer(tokenizer, checkpoint)
-        path = part / MODEL_FILE
-        job = _Job(checkpoint=checkpoint, module=module, path=path, opset=opset, tell=tell)
+        job = _Job(
+            checkpoint=checkpoint,
+            choice=choice,
+            spec=embedder_spec(checkpoint, packaging=choice.packaging, dims=options.dims),
+            module=module,
+            path=part / MODEL_FILE,
+            opset=options.opset,
+            tell=tell,
+        )
         graph = _convert(job)
         (part / TOKENIZER_FILE).write_text(tokenizer, encoding="utf-8")
         folder = _describe(job, graph, versions)
@@ -127,22 +133,19 @@ def _is_model_folder(folder: Path) -> bool:
     return (folder / EMBEDDER_FILE).is_file()
 
 
-def _check_request(checkpoint: Checkpoint, opset: int) -> None:
-    """Return nothing if the plain graph can carry the model into Vespa.
+def _check_request(checkpoint: Checkpoint, options: ExportOptions) -> None:
+    """Return nothing if the request is valid and one file can hold the model.
 
     Raises:
-        ExportError: If Vespa's embedder would compute something else, or the request is not valid.
+        ExportError: If not.
     """
+    opset, dims = options.opset, options.dims
     if not MIN_OPSET <= opset <= MAX_OPSET:
         raise ExportError(f"opset: expected {MIN_OPSET} to {MAX_OPSET}, got {opset}")
-    unfaithful = [d for d in native_differences(checkpoint) if not d.faithful]
-    if unfaithful:
-        listed = "".join(
-            f"\n  {d.point}: library: {d.library}; Vespa: {d.vespa}" for d in unfaithful
-        )
+    if dims is not None and not 1 <= dims <= checkpoint.dim:
         raise ExportError(
-            f"{checkpoint.path}: expected a model that Vespa's embedder reproduces from a plain "
-            f"graph, got one whose scores would change:{listed}"
+            f"dims: expected 1 to {checkpoint.dim}, the width of the model's token vectors, "
+            f"got {dims}"
         )
     size = sum(array.nbytes for array in checkpoint.encoder.weights.values())
     if size > LARGEST_FILE_BYTES:
@@ -150,6 +153,22 @@ def _check_request(checkpoint: Checkpoint, opset: int) -> None:
             f"{checkpoint.path}: expected at most {LARGEST_FILE_BYTES} bytes of float32 weights, "
             f"which is what one ONNX file holds, got {size}"
         )
+
+
+def _tokenizer_text(checkpoint: Checkpoint, choice: PackagingChoice) -> str:
+    if choice.packaging == "exact":
+        return exact_tokenizer_text(checkpoint)
+    return tokenizer_text(checkpoint.tokenizer.text)
+
+
+def _build(checkpoint: Checkpoint, choice: PackagingChoice, dims: int | None) -> Module:
+    """Return the torch module of a packaging."""
+    from vespa_colbert.model import build_encoder, build_exact_encoder
+
+    # The whole width needs no slice in the graph.
+    dims = None if dims == checkpoint.dim else dims
+    build = build_exact_encoder if choice.packaging == "exact" else build_encoder
+    return build(checkpoint, dims=dims)
 
 
 def _convert(job: _Job) -> _Graph:
@@ -192,9 +211,9 @@ def _try_exporter(exporter: Exporter, job: _Job) -> _Graph:
         summary = next(iter(str(error).splitlines()), "")
         raise ExportError(f"{type(error).__name__}: {summary}") from error
     job.tell("checking the graph")
-    facts = check_graph(job.path, job.checkpoint.dim, job.opset)
+    facts = check_graph(job.path, job.spec.dim, job.opset)
     job.tell("comparing ONNX Runtime with torch")
-    cases = compare_with_torch(job.path, job.module, job.checkpoint)
+    cases = compare_with_torch(job.path, job.module, job.checkpoint, job.spec)
     return _Graph(exporter=exporter.name, facts=facts, cases=cases)
 
 
@@ -203,8 +222,11 @@ def _describe(job: _Job, graph: _Graph, versions: Mapping[str, str]) -> ModelFol
     part = job.path.parent
     return ModelFolder(
         path=part,
-        embedder=embedder_spec(job.checkpoint),
-        packaging=PACKAGING,
+        embedder=job.spec,
+        packaging=job.choice.packaging,
+        requested=job.choice.requested,
+        reason=job.choice.reason,
+        differences=tuple(asdict(each) for each in job.choice.differences),
         checkpoint=_checkpoint_facts(job.checkpoint),
         versions=versions,
         graph=asdict(graph.facts),
@@ -228,7 +250,6 @@ def _checkpoint_facts(checkpoint: Checkpoint) -> dict[str, Any]:
         "facts": described.facts,
         "provenance": described.provenance,
         "files": {name: asdict(digest) for name, digest in sorted(checkpoint.files.items())},
-        "differences": [asdict(difference) for difference in described.differences],
         "warnings": list(described.warnings),
     }
 

@@ -70,7 +70,10 @@ class ModelFolder:
     Attributes:
         path: The folder.
         embedder: What services.xml and the local embedder are made from.
-        packaging: ``native`` (the plain graph) or ``exact``.
+        packaging: ``native`` (the plain graph) or ``exact`` (the library's semantics built in).
+        requested: What was asked for, ``auto`` included.
+        reason: Why it is that packaging.
+        differences: Where Vespa's embedder differs from the training library all the same.
         checkpoint: Where the model came from: name, layout, encoder type, provenance.
         versions: Library name → version that made the files.
         graph: Opset, IR version, axis names, dtype.
@@ -85,7 +88,15 @@ class ModelFolder:
     versions: Mapping[str, str]
     graph: Mapping[str, Any]
     verification: Mapping[str, Any]
+    requested: str = "auto"
+    reason: str = ""
+    differences: tuple[Mapping[str, Any], ...] = ()
     files: Mapping[str, FileDigest] = field(default_factory=dict)
+
+    @property
+    def has_drift(self) -> bool:
+        """Whether one of the differences changes scores, which somebody accepted."""
+        return not all(each["faithful"] for each in self.differences)
 
     @property
     def model_path(self) -> Path:
@@ -107,6 +118,9 @@ class ModelFolder:
         document = {
             "format": FORMAT,
             "packaging": self.packaging,
+            "requested": self.requested,
+            "reason": self.reason,
+            "differences": [dict(each) for each in self.differences],
             "embedder": asdict(self.embedder),
             "checkpoint": dict(self.checkpoint),
             "graph": dict(self.graph),
@@ -162,5 +176,8 @@ def _parse(path: Path, document: dict[str, Any]) -> ModelFolder:
         versions=document["versions"],
         graph=document["graph"],
         verification=document["verification"],
+        requested=document["requested"],
+        reason=document["reason"],
+        differences=tuple(document["differences"]),
         files=files,
     )

@@ -1,10 +1,12 @@
 """Checkpoint → torch module: encoder, projection, L2 normalisation. Needs the export extra.
 
-The module's class stands in ``contextual.py``, which imports torch and is imported when called for.
+The modules' classes stand in ``contextual.py`` and ``exact.py``, which import torch and are
+imported when called for.
 """
 
 from __future__ import annotations
 
-from vespa_colbert.model.build import build_encoder
+from vespa_colbert.model.build import build_encoder, build_exact_encoder
+from vespa_colbert.model.roles import role_ids
 
-__all__ = ["build_encoder"]
+__all__ = ["build_encoder", "build_exact_encoder", "role_ids"]

@@ -14,8 +14,9 @@ from vespa_colbert.model.accounting import assign_weights
 
 if TYPE_CHECKING:
     from vespa_colbert.model.contextual import ContextualEncoder
+    from vespa_colbert.model.exact import ExactEncoder
 
-__all__ = ["build_encoder"]
+__all__ = ["build_encoder", "build_exact_encoder"]
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +24,12 @@ logger = logging.getLogger(__name__)
 ATTENTION = "eager"
 
 
-def build_encoder(checkpoint: Checkpoint) -> ContextualEncoder:
+def build_encoder(checkpoint: Checkpoint, *, dims: int | None = None) -> ContextualEncoder:
     """Return the torch module of a checkpoint: float32, in evaluation mode, on the CPU.
+
+    Args:
+        checkpoint: What to build.
+        dims: How many of the first components make a token vector, normalised again; None for all.
 
     Raises:
         CheckpointError: If transformers does not know the architecture, or refuses the config.
@@ -39,8 +44,28 @@ def build_encoder(checkpoint: Checkpoint) -> ContextualEncoder:
         encoder = _load_encoder(checkpoint.encoder)
     except CheckpointError as error:
         raise type(error)(f"{checkpoint.path}: {error}") from error
-    module = ContextualEncoder(encoder, checkpoint.projection)
+    module = ContextualEncoder(encoder, checkpoint.projection, dims)
     module.requires_grad_(requires_grad=False)
+    module.eval()
+    return module
+
+
+def build_exact_encoder(checkpoint: Checkpoint, *, dims: int | None = None) -> ExactEncoder:
+    """Return the same with the training library's semantics around it.
+
+    Args:
+        checkpoint: What to build; its markers are both there or both absent.
+        dims: As above.
+
+    Raises:
+        CheckpointError: If transformers does not know the architecture, or refuses the config.
+        MissingWeightError: If a tensor of the file goes nowhere or one of the model is not in it.
+        MissingExtraError: If torch or transformers is not installed.
+    """
+    inner = build_encoder(checkpoint, dims=dims)
+    from vespa_colbert.model.exact import ExactEncoder
+
+    module = ExactEncoder(inner, checkpoint)
     module.eval()
     return module
 

@@ -46,9 +46,23 @@ class _Projection(torch.nn.Module):  # type: ignore[misc]
 class ContextualEncoder(torch.nn.Module):  # type: ignore[misc]
     """Encoder, projection and L2 normalisation: what Vespa's embedder expects of a model."""
 
-    def __init__(self, encoder: torch.nn.Module, projection: tuple[ProjectionLayer, ...]) -> None:
+    def __init__(
+        self,
+        encoder: torch.nn.Module,
+        projection: tuple[ProjectionLayer, ...],
+        dims: int | None = None,
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            encoder: The transformer.
+            projection: Layers from the hidden row to the token vector.
+            dims: How many of the first components make a token vector; None for all.
+        """
         super().__init__()
         self.encoder = encoder
+        self.dims = dims
+        self.dim = dims or projection[-1].out_features
         self.projection = torch.nn.Sequential(*(_Projection(layer) for layer in projection))
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
@@ -59,7 +73,14 @@ class ContextualEncoder(torch.nn.Module):  # type: ignore[misc]
             attention_mask: (batch, token) int64, 1 where other tokens may attend to a token.
         """
         hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask)[0]
-        return torch.nn.functional.normalize(self.projection(hidden), p=2.0, dim=-1)
+        rows = self.projection(hidden)
+        if self.dims is not None:
+            rows = rows[..., : self.dims]
+        return torch.nn.functional.normalize(rows, p=2.0, dim=-1)
+
+    def row_lengths(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Return the length that each row has: (batch, token) float32, all 1."""
+        return torch.ones(input_ids.shape, dtype=torch.float32, device=attention_mask.device)
 
 
 def _linear(weight: Any, bias: Any) -> torch.nn.Linear:

@@ -9,6 +9,7 @@ from vespa_colbert import __version__
 from vespa_colbert.checkpoint import ReadOptions, read_checkpoint
 from vespa_colbert.errors import ExportError
 from vespa_colbert.export import (
+    ExportOptions,
     ModelFolder,
     describe_checkpoint,
     export_checkpoint,
@@ -23,7 +24,7 @@ def export_model(
     checkpoint: Path,
     output: Path,
     *,
-    opset: int,
+    export: ExportOptions | None = None,
     options: ReadOptions | None = None,
     reporter: Reporter | None = None,
 ) -> Made[ModelFolder]:
@@ -32,8 +33,8 @@ def export_model(
     Args:
         checkpoint: The checkpoint folder.
         output: The model folder; reused where it is whole and was made by this version from the
-            same files and facts with the same opset.
-        opset: ONNX operator set.
+            same files and facts to the same request.
+        export: How it is to be packaged and written.
         options: What the user allows and states of the checkpoint.
         reporter: Hears what is being done.
 
@@ -42,7 +43,7 @@ def export_model(
         ExportError: If it cannot be converted.
         OutputError: If the folder cannot be written.
     """
-    tell = reporter or Silent()
+    tell, wanted = reporter or Silent(), export or ExportOptions()
     read = read_checkpoint(checkpoint, options or ReadOptions())
     sources = {name: asdict(digest) for name, digest in sorted(read.files.items())}
     try:
@@ -51,11 +52,14 @@ def export_model(
         standing = None
     if (
         standing is not None
+        and wanted.packaging in {standing.requested, standing.packaging}
+        and standing.embedder.dim == (wanted.dims or read.dim)
+        and (wanted.accept_drift or not standing.has_drift)
         and standing.checkpoint.get("files") == sources
         and standing.checkpoint.get("facts") == describe_checkpoint(read).facts
-        and standing.graph.get("opset") == opset
+        and standing.graph.get("opset") == wanted.opset
         and standing.versions.get("vespa-colbert") == __version__
     ):
         return Made(value=standing, reused=True)
-    made = export_checkpoint(read, output, opset=opset, progress=tell.say)
+    made = export_checkpoint(read, output, wanted, progress=tell.say)
     return Made(value=made, reused=False)

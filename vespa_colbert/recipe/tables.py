@@ -22,6 +22,7 @@ from vespa_colbert.app.application import URL, VERSION
 from vespa_colbert.app.texts import cluster_name_fault, dashed_name_fault, schema_name_fault
 from vespa_colbert.checkpoint import ReadOptions
 from vespa_colbert.checkpoint.hub import HUB_NAME
+from vespa_colbert.export import DEFAULT_OPSET, ExportOptions
 from vespa_colbert.tensor import CellType
 
 __all__ = ["Recipe", "Table", "tables"]
@@ -162,7 +163,28 @@ class ExportTable(Table):
     """The model folder."""
 
     output: RecipePath = Field(default=Path("output/model"), description="Where it is written.")
-    opset: int = Field(default=18, ge=17, le=23, description="ONNX operator set.")
+    opset: int = Field(default=DEFAULT_OPSET, ge=17, le=23, description="ONNX operator set.")
+    packaging: Literal["auto", "native", "exact"] = Field(
+        default="auto",
+        description="native: the plain graph; exact: the training library's semantics built in.",
+    )
+    dims: int | None = Field(
+        default=None,
+        ge=1,
+        description="Components to leave of a token vector (Matryoshka), where not all.",
+        examples=[96],
+    )
+    accept_drift: bool = Field(
+        default=False,
+        description="Whether a model is written whose scores in Vespa are not the library's.",
+    )
+
+    @property
+    def options(self) -> ExportOptions:
+        """What the exporter takes."""
+        return ExportOptions(**{
+            each.name: getattr(self, each.name) for each in fields(ExportOptions)
+        })
 
 
 class ModelTable(Table):

@@ -1,0 +1,150 @@
+"""Exact packaging, judged: Vespa's own embedder on our files gives the library's scores."""
+
+from __future__ import annotations
+
+import json
+import string
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import transformers
+
+from tests.library_scores import Library, Rows
+from tests.tiny_checkpoint import SPECIALS, edit_json
+from vespa_colbert.checkpoint import Checkpoint, read_checkpoint
+from vespa_colbert.export import ExportOptions, ModelFolder, export_checkpoint
+from vespa_colbert.tensor import TensorType
+from vespa_colbert.vespa_java import EmbedderFiles, VespaJava
+
+pytestmark = pytest.mark.java
+
+Copy = Callable[[], Path]
+
+SCORE_ROUNDING = 2e-5
+"""float32 rounding of rows, 2e-6 each, over the ten rows of a query."""
+
+QUERIES = (
+    *("", " ", "rose", "what is a rose?", "a, b; (c) d!", "?!", "...", "x y z " * 12, "日本 rose"),
+    *("🦊 is?", "\u200b", "rose's", "C++ is (not) C#", "é e\u0301", "is\u00a0rose", "ROSE"),
+)
+DOCUMENTS = (
+    *QUERIES,
+    "a rose is a rose. is it a rose? it is!",
+    "!!! ??? ... --- ;;; ,,, ::: (((",
+    "ab. cd, ef; gh: ij! kl? (mn) [op] {qr} <st> 'uv' \"wx\" yz",
+    "x" * 50,
+    "rose, " * 40,
+    "日本。狐！ (rose)",
+    "👩‍👩‍👧‍👦 rose.",
+    "\t\n rose \r\n",
+)
+
+
+@pytest.fixture(scope="module", name="exact")
+def exact_fixture(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
+    output = tmp_path_factory.mktemp("exact") / "model"
+    return export_checkpoint(
+        read_checkpoint(tiny_checkpoint), output, ExportOptions(packaging="exact")
+    )
+
+
+def java_scores(
+    java: VespaJava, folder: ModelFolder, queries: Sequence[str], documents: Sequence[str]
+) -> Rows:
+    """Return the sum of maxima over the tensors that Vespa's embedder makes, (query, document)."""
+    files, dim = EmbedderFiles.of(folder), folder.embedder.dim
+    query_type = TensorType.parse(f"tensor<float>(qt{{}},x[{dim}])")
+    document_type = TensorType.parse(f"tensor<float>(dt{{}},x[{dim}])")
+    left = java.embed_many(files, queries, "query(qt)", query_type)
+    right = java.embed_many(files, documents, "doc.colbert", document_type)
+    return np.array([
+        [(q.tensor.values.astype(np.float64) @ d.tensor.values.T).max(axis=1).sum() for d in right]
+        for q in left
+    ])
+
+
+def test_a_pylate_model(
+    java: VespaJava, exact: ModelFolder, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    checkpoint = read_checkpoint(tiny_checkpoint)
+    library = Library(checkpoint, transformers.BertModel.from_pretrained(tiny_checkpoint))
+    wanted = library.scores(QUERIES, DOCUMENTS)
+    assert wanted.size >= 200
+    got = java_scores(java, exact, QUERIES, DOCUMENTS)
+    np.testing.assert_allclose(got, wanted, atol=SCORE_ROUNDING, rtol=0)
+    native = export_checkpoint(checkpoint, tmp_path / "native")
+    assert native.packaging == "native"
+    # Texts are such that removing punctuation before the encoder shows.
+    assert np.abs(java_scores(java, native, QUERIES, DOCUMENTS) - wanted).max() > 0.01
+
+
+def test_attended_expansion_and_fewer_dims(java: VespaJava, copy: Copy, tmp_path: Path) -> None:
+    source = copy()
+    edit_json(source / "config_sentence_transformers.json", attend_to_expansion_tokens=True)
+    checkpoint = read_checkpoint(source)
+    folder = export_checkpoint(checkpoint, tmp_path / "model", ExportOptions(dims=5))
+    assert (folder.packaging, folder.embedder.dim) == ("exact", 5)
+    library = Library(checkpoint, transformers.BertModel.from_pretrained(source), dims=5)
+    wanted = library.scores(QUERIES, DOCUMENTS)
+    got = java_scores(java, folder, QUERIES, DOCUMENTS)
+    np.testing.assert_allclose(got, wanted, atol=SCORE_ROUNDING, rtol=0)
+    without = replace(checkpoint, expansion_attended=False)
+    plain = Library(without, transformers.BertModel.from_pretrained(source), dims=5)
+    assert np.abs(plain.scores(QUERIES, DOCUMENTS) - wanted).max() > 0.01
+
+
+def test_a_model_like_m3(java: VespaJava, m3: Checkpoint, m3_folder: Path, tmp_path: Path) -> None:
+    folder = export_checkpoint(m3, tmp_path / "model")
+    assert folder.packaging == "exact"
+    library = Library(m3, transformers.XLMRobertaModel.from_pretrained(m3_folder))
+    wanted = library.scores(QUERIES, DOCUMENTS)
+    got = java_scores(java, folder, QUERIES, DOCUMENTS)
+    np.testing.assert_allclose(got, wanted, atol=SCORE_ROUNDING, rtol=0)
+
+
+def test_a_mean_without_markers_over_words_skipped_on_both_sides(
+    java: VespaJava, m3: Checkpoint, m3_folder: Path, tmp_path: Path
+) -> None:
+    words = (".", ",", "?", "!", "▁")
+    checkpoint = replace(
+        m3,
+        skip_words=words,
+        skip_ids=m3.tokenizer.ids(words),
+        skip_queries=True,
+        query_expansion=True,
+        lower_case=True,
+        strip=True,
+    )
+    folder = export_checkpoint(checkpoint, tmp_path / "model")
+    library = Library(checkpoint, transformers.XLMRobertaModel.from_pretrained(m3_folder))
+    wanted = library.scores(QUERIES, DOCUMENTS)
+    got = java_scores(java, folder, QUERIES, DOCUMENTS)
+    np.testing.assert_allclose(got, wanted, atol=SCORE_ROUNDING, rtol=0)
+
+
+def test_a_lone_punctuation_character_is_as_an_empty_text(
+    java: VespaJava, exact: ModelFolder
+) -> None:
+    scores = java_scores(java, exact, ("rose",), ("", *string.punctuation))
+    assert np.ptp(scores) == 0
+
+
+@pytest.mark.slow
+def test_adversarial_texts(
+    java: VespaJava, exact: ModelFolder, collections: Path, tiny_checkpoint: Path
+) -> None:
+    lines = (collections / "adversarial" / "constructed.jsonl").read_text().splitlines()
+    rows = [json.loads(line)["text"] for line in lines]
+    checkpoint = read_checkpoint(tiny_checkpoint)
+    texts = [
+        text
+        for text in rows
+        if text not in string.punctuation and not any(token in text for token in SPECIALS)
+    ]
+    library = Library(checkpoint, transformers.BertModel.from_pretrained(tiny_checkpoint))
+    wanted = library.scores(texts[::9], texts)
+    got = java_scores(java, exact, texts[::9], texts)
+    np.testing.assert_allclose(got, wanted, atol=SCORE_ROUNDING, rtol=0)

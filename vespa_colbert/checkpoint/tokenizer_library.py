@@ -1,0 +1,32 @@
+"""The tokenizers library's object for ``tokenizer.json``, where ids cannot be read off the file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vespa_colbert.checkpoint.tokenizer_facts import TOKENIZER_FILE, TokenizerFacts
+from vespa_colbert.errors import CheckpointError, MissingExtraError
+
+__all__ = ["load_tokenizer"]
+
+
+def load_tokenizer(facts: TokenizerFacts) -> Any:
+    """Return the tokenizers library's object, which neither cuts nor pads.
+
+    Raises:
+        CheckpointError: If the library refuses the file.
+        MissingExtraError: If tokenizers is not installed.
+    """
+    try:
+        import tokenizers
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("embed", "tokenizers") from error
+    try:
+        tokenizer = tokenizers.Tokenizer.from_str(facts.text)
+    except Exception as error:  # the library raises Exception itself
+        raise CheckpointError(
+            f"{TOKENIZER_FILE}: the tokenizers library refuses it: {error}"
+        ) from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
