@@ -1,0 +1,83 @@
+"""kill -9 and a full disk in the middle of an export: the old model folder stays whole."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tiny_checkpoint import DIM
+from vespa_colbert.checkpoint import read_checkpoint
+from vespa_colbert.export import ExportOptions, export_checkpoint, read_model_folder
+
+OLD_DIMS = DIM - 2
+WHOLE = {"old", "new"}
+
+SERVER = Path(__file__).with_name("killed_exports.py")
+
+
+def run_killed(checkpoint: Path, output: Path, opset: int, **asked: Any) -> dict[str, Any]:
+    """Return what became of exports that were killed, each in a process of its own."""
+    request = {"checkpoint": str(checkpoint), "output": str(output), "opset": opset, **asked}
+    done = subprocess.run(
+        [sys.executable, str(SERVER)],
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return dict[str, Any](json.loads(done.stdout))
+
+
+@pytest.fixture(name="output")
+def output_fixture(tiny_checkpoint: Path, tmp_path: Path) -> Path:
+    """A model folder that stands already, narrower than what the killed exports would write."""
+    output = tmp_path / "models" / "model"
+    options = ExportOptions(dims=OLD_DIMS, opset=17)
+    export_checkpoint(read_checkpoint(tiny_checkpoint), output, options)
+    return output
+
+
+def assert_whole_and_repeatable(checkpoint: Path, output: Path, opset: int) -> None:
+    assert read_model_folder(output).embedder.dim in {OLD_DIMS, DIM}
+    made = export_checkpoint(read_checkpoint(checkpoint), output, ExportOptions(opset=opset))
+    assert made.embedder.dim == DIM
+    assert [each.name for each in output.parent.iterdir()] == [output.name]
+
+
+@pytest.mark.parametrize(
+    ("opset", "moments", "steps"),
+    [(17, 1, 4), pytest.param(18, 25, 30, marks=pytest.mark.slow)],
+)
+def test_a_killed_export_leaves_the_old_folder_or_the_whole_new_one(
+    tiny_checkpoint: Path, output: Path, opset: int, moments: int, steps: int
+) -> None:
+    found = run_killed(tiny_checkpoint, output, opset, moments=moments, steps=steps)
+
+    killed = [each for each in found["runs"] if each["killed"]]
+    # One aimed at the very end may come too late.
+    assert len(killed) >= (moments + steps) * 0.75
+    assert {each["state"] for each in found["runs"]} <= WHOLE
+    assert_whole_and_repeatable(tiny_checkpoint, output, opset)
+
+
+@pytest.mark.parametrize(
+    "sizes", [[4096], pytest.param([1, 1024, 8192, 16384], marks=pytest.mark.slow)]
+)
+def test_a_full_disk_leaves_the_old_folder_and_says_so(
+    tiny_checkpoint: Path, output: Path, sizes: list[int]
+) -> None:
+    found = run_killed(tiny_checkpoint, output, 17, sizes=sizes)
+
+    for run in found["full"]:
+        assert run["state"] == "old", run
+        assert run["error"] == "OutputError", run
+        assert str(output) in run["message"]
+        assert "free some space" in run["message"]
+        assert run["left"] == [output.name]
+    assert_whole_and_repeatable(tiny_checkpoint, output, 17)
