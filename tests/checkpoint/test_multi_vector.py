@@ -17,8 +17,24 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
-from tests.checkpoint.test_damaged_checkpoint import DAMAGES, Damage
-from tests.tiny_checkpoint import DENSE, DIM, HIDDEN, IDS, POSITIONS, edit_json, write_json
+from tests.checkpoint.layout_folders import (
+    BASE,
+    EXPANSION,
+    HEAD,
+    MASK_FILE,
+    MODEL,
+    MODEL_FILE,
+    MULTI_VECTOR,
+    NORMALIZE_FILE,
+    PROMPTS,
+    SENTENCE_FILE,
+    TEXT,
+    TOKENIZER_FILE,
+    TYPES,
+    as_multi_vector,
+    module_entries,
+)
+from tests.tiny_checkpoint import DIM, HIDDEN, IDS, POSITIONS, edit_json, write_json
 from vespa_colbert.checkpoint import Checkpoint, Marker, ReadOptions, read_checkpoint
 from vespa_colbert.errors import CheckpointError
 from vespa_colbert.export.describe import native_differences
@@ -26,46 +42,10 @@ from vespa_colbert.files import digest_file
 from vespa_colbert.model import build_encoder
 
 Copy = Callable[[], Path]
+Damage = Callable[[Path], object]
 
-BASE = "sentence_transformers.base.modules"
-MULTI_VECTOR = "sentence_transformers.multi_vector_encoder.modules"
-TYPES = {
-    "": f"{BASE}.transformer.Transformer",
-    "1_Dense": f"{BASE}.dense.Dense",
-    "2_MultiVectorMask": f"{MULTI_VECTOR}.multi_vector_mask.MultiVectorMask",
-    "3_Normalize": f"{BASE}.normalize.Normalize",
-}
 POOLING = f"{MULTI_VECTOR}.token_pooling.HierarchicalTokenPooling"
-ROWS = {"module_input_name": "token_embeddings", "module_output_name": "token_embeddings"}
-HEAD = {key: value for key, value in DENSE.items() if key != "use_residual"} | ROWS
-MASK = {
-    "skiplist_words": list(string.punctuation),
-    "skiplist_tasks": ["document"],
-    "keep_only_token_ids": None,
-}
-PROMPTS = {"query": "[unused0]", "document": "[unused1]"}
-MODEL = {
-    "model_type": "MultiVectorEncoder",
-    "prompts": PROMPTS,
-    "default_prompt_name": None,
-    "similarity_fn_name": None,
-}
-EXPANSION = {"strategy": "fixed", "attend": False, "token": None, "length": 10}
 PADDING, GONE = {"token": "[PAD]"}, {"token": "[GONE]"}
-TEXT = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
-SENTENCE = {
-    "transformer_task": "feature-extraction",
-    "modality_config": TEXT,
-    "module_output_name": "token_embeddings",
-    "document_length": 20,
-    "query_expansion": EXPANSION,
-}
-
-MODEL_FILE = "config_sentence_transformers.json"
-SENTENCE_FILE = "sentence_bert_config.json"
-MASK_FILE = "2_MultiVectorMask/config.json"
-NORMALIZE_FILE = "3_Normalize/config.json"
-TOKENIZER_FILE = "tokenizer_config.json"
 DEFAULT = "default of sentence-transformers 6.2.0"
 
 ROUNDING = 2e-6
@@ -74,37 +54,11 @@ SCORE_ROUNDING = 2e-5
 """The same, summed over the rows of a query."""
 
 
-def module_entries(types: dict[str, str]) -> list[dict[str, Any]]:
-    return [
-        {"idx": place, "name": str(place), "path": path, "type": kind}
-        for place, (path, kind) in enumerate(types.items())
-    ]
-
-
 @pytest.fixture(scope="module", name="multi_vector")
 def multi_vector_fixture(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny checkpoint with the files that the library itself saves; not to be changed."""
-    folder = Path(
-        shutil.copytree(tiny_checkpoint, tmp_path_factory.mktemp("multi_vector") / "checkpoint")
-    )
-    for name in ("2_MultiVectorMask", "3_Normalize"):
-        (folder / name).mkdir()
-    for name, document in (
-        ("modules.json", module_entries(TYPES)),
-        (MODEL_FILE, MODEL),
-        (SENTENCE_FILE, SENTENCE),
-        ("1_Dense/config.json", HEAD),
-        (MASK_FILE, MASK),
-        (NORMALIZE_FILE, ROWS),
-    ):
-        write_json(folder / name, document)
-    edit_json(
-        folder / TOKENIZER_FILE,
-        model_max_length=POSITIONS,
-        padding_side="right",
-        truncation_side="right",
-    )
-    return folder
+    folder = tmp_path_factory.mktemp("multi_vector") / "checkpoint"
+    return as_multi_vector(Path(shutil.copytree(tiny_checkpoint, folder)))
 
 
 @pytest.fixture(name="copy")
@@ -329,9 +283,8 @@ def test_the_librarys_default_skips_nothing_which_vespa_cannot_do_natively(copy:
     default: dict[str, Any] = {"skiplist_words": [], "skiplist_tasks": ["document"]}
     checkpoint = read_changed(copy, lambda folder: write_json(folder / MASK_FILE, default))
     assert (checkpoint.skip_words, checkpoint.skip_ids) == ((), ())
-    (difference,) = native_differences(checkpoint)
-    assert difference.point == "punctuation"
-    assert not difference.faithful
+    unfaithful = [each.point for each in native_differences(checkpoint) if not each.faithful]
+    assert unfaithful == ["punctuation"]
 
 
 def test_a_mask_without_settings_skips_nothing(copy: Copy) -> None:
@@ -572,44 +525,6 @@ def test_what_cannot_be_reproduced_is_refused_by_name(
     folder = copy()
     damage(folder)
     with pytest.raises(CheckpointError) as caught:
-        read_checkpoint(folder)
-    for fragment in (str(folder), *fragments):
-        assert fragment in str(caught.value)
-
-
-# Damages of files that both layouts have; the others name settings of PyLate.
-OF_PYLATE = {
-    "length -1",
-    "length 3",
-    "beyond the positions",
-    "length as text",
-    "length as flag",
-    "flag as text",
-    "skip words",
-    "marker unknown",
-    "marker is UNK",
-    "module type",
-    "first module",
-    "path up",
-    "path absolute",
-    "path to nothing",
-    "path no text",
-    "a prompt before every text",
-}
-SHARED_DAMAGES = [entry for entry in DAMAGES if entry[0] not in OF_PYLATE]
-
-
-@pytest.mark.parametrize(
-    ("damage", "error", "fragments"),
-    [entry[1:] for entry in SHARED_DAMAGES],
-    ids=[entry[0] for entry in SHARED_DAMAGES],
-)
-def test_a_damaged_checkpoint_is_refused_with_its_cause(
-    copy: Copy, damage: Damage, error: type[CheckpointError], fragments: tuple[str, ...]
-) -> None:
-    folder = copy()
-    damage(folder)
-    with pytest.raises(error) as caught:
         read_checkpoint(folder)
     for fragment in (str(folder), *fragments):
         assert fragment in str(caught.value)

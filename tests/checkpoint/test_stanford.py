@@ -18,6 +18,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from tests.checkpoint.layout_folders import METADATA, VALUES, WEIGHTS
 from tests.tiny_checkpoint import (
     DIM,
     HIDDEN,
@@ -32,14 +33,13 @@ from tests.tiny_checkpoint import (
 from vespa_colbert.checkpoint import Checkpoint, Marker, ReadOptions, read_checkpoint
 from vespa_colbert.checkpoint.first_ids import read_first_ids
 from vespa_colbert.checkpoint.tokenizer_facts import TokenizerFacts, read_tokenizer
-from vespa_colbert.errors import CheckpointError, MissingWeightError, UnknownLayoutError
+from vespa_colbert.errors import CheckpointError, UnknownLayoutError
 from vespa_colbert.files import digest_file
 from vespa_colbert.model import build_encoder
 
 Copy = Callable[[], Path]
-Damage = Callable[[Path], object]
 
-METADATA, WEIGHTS, PICKLED = "artifact.metadata", "model.safetensors", "pytorch_model.bin"
+PICKLED = "pytorch_model.bin"
 ALLOWED = ReadOptions(allow_pickle=True)
 STATED = ReadOptions(
     query_marker="[unused0]",
@@ -48,26 +48,6 @@ STATED = ReadOptions(
     max_document_tokens=20,
 )
 TEXTS = ("", "rose", "a rose is a rose", "x y z " * 30, "rose. is, (a) rose!", "the quick fox")
-
-# What colbert-ai writes, less the keys of training and search.
-VALUES: dict[str, Any] = {
-    "query_token_id": "[unused0]",
-    "doc_token_id": "[unused1]",
-    "query_token": "[Q]",
-    "doc_token": "[D]",
-    "checkpoint": "somewhere/else",
-    "model_name": None,
-    "dim": DIM,
-    "doc_maxlen": 20,
-    "mask_punctuation": True,
-    "query_maxlen": 10,
-    "attend_to_mask_tokens": False,
-    "interaction": "colbert",
-    "similarity": "cosine",
-    "pool_factor": 1,
-    "nbits": 2,
-    "meta": {"version": "colbert-v0.4"},
-}
 
 
 class HF_ColBERT(transformers.BertPreTrainedModel):  # type: ignore[misc]  # noqa: N801 - its name
@@ -113,6 +93,8 @@ def content(checkpoint: Checkpoint, text: str) -> list[int]:
 def query_ids(checkpoint: Checkpoint, text: str) -> tuple[list[int], int]:
     """Return start, marker, content, end, mask tokens to the length; and how many are attended."""
     assert checkpoint.query_marker is not None
+    assert checkpoint.start_id is not None
+    assert checkpoint.end_id is not None
     length = checkpoint.max_query_tokens
     words = content(checkpoint, text)[: length - 3]
     ids = [checkpoint.start_id, checkpoint.query_marker.id, *words, checkpoint.end_id]
@@ -121,6 +103,8 @@ def query_ids(checkpoint: Checkpoint, text: str) -> tuple[list[int], int]:
 
 def document_ids(checkpoint: Checkpoint, text: str) -> list[int]:
     assert checkpoint.document_marker is not None
+    assert checkpoint.start_id is not None
+    assert checkpoint.end_id is not None
     words = content(checkpoint, text)[: checkpoint.max_document_tokens - 3]
     return [checkpoint.start_id, checkpoint.document_marker.id, *words, checkpoint.end_id]
 
@@ -321,216 +305,75 @@ def test_another_prefix_of_the_encoder_is_read(stanford: Path) -> None:
     torch.testing.assert_close(rows(checkpoint, ids, attended), wanted)
 
 
-def metadata(**changes: Any) -> Damage:
-    return lambda folder: edit_json(folder / METADATA, **changes)
-
-
-def config(**changes: Any) -> Damage:
-    return lambda folder: edit_json(folder / "config.json", **changes)
-
-
-def tensor(**changes: Any) -> Damage:
-    return lambda folder: edit_tensors(folder / WEIGHTS, **changes)
-
-
-def bytes_of(name: str, change: Callable[[bytes], bytes]) -> Damage:
-    return lambda folder: (folder / name).write_bytes(change((folder / name).read_bytes()))
-
-
-def architectures_no_list(folder: Path) -> None:
-    edit_json(folder / "config.json", architectures=7)
-    (folder / METADATA).unlink()
-
-
-def two_legacy_files(folder: Path) -> None:
-    (folder / WEIGHTS).unlink()
-    for name in ("a.dnn", "b.dnn"):
-        (folder / name).write_bytes(b"")
-
-
-def spoiled(value: float) -> torch.Tensor:
-    head = torch.ones(DIM, HIDDEN)
-    head[2, 3] = value
-    return head
-
-
-EMBEDDING = "bert__embeddings__word_embeddings__weight"
-
-DAMAGES: dict[str, tuple[Damage, type[CheckpointError], tuple[str, ...]]] = {
-    "metadata cut": (bytes_of(METADATA, lambda b: b[:40]), CheckpointError, (METADATA, "JSON")),
-    "metadata empty": (bytes_of(METADATA, lambda _: b""), CheckpointError, (METADATA, "JSON")),
-    "metadata a list": (
-        lambda f: write_json(f / METADATA, [VALUES]),
-        CheckpointError,
-        (METADATA, "list"),
-    ),
-    "nested metadata no object": (metadata(config="x"), CheckpointError, (METADATA, "config")),
-    "dim lies": (metadata(dim=128), CheckpointError, ("128 rows", f"got {DIM}", METADATA)),
-    "dim as text": (metadata(dim="8"), CheckpointError, (METADATA, "dim", "integer")),
-    "length 9999": (metadata(doc_maxlen=9999), CheckpointError, ("doc_maxlen", "64", "9999")),
-    "length -1": (metadata(doc_maxlen=-1), CheckpointError, ("doc_maxlen", "got -1")),
-    "length 3": (metadata(query_maxlen=3), CheckpointError, ("query_maxlen", "got 3")),
-    "length as text": (metadata(query_maxlen="32"), CheckpointError, ("query_maxlen", "integer")),
-    "flag as text": (
-        metadata(attend_to_mask_tokens="no"),
-        CheckpointError,
-        ("attend_to_mask_tokens", "true or false"),
-    ),
-    "punctuation as text": (
-        metadata(mask_punctuation=1),
-        CheckpointError,
-        ("mask_punctuation", "true or false"),
-    ),
-    "l2": (metadata(similarity="l2"), CheckpointError, (METADATA, "similarity", "'l2'")),
-    "flipr": (metadata(interaction="flipr"), CheckpointError, ("interaction", "'flipr'")),
-    "marker unknown": (
-        metadata(query_token_id="[Q]"),  # noqa: S106 - a token of text
-        CheckpointError,
-        ("query marker '[Q]'", "one token"),
-    ),
-    "marker is UNK": (
-        metadata(doc_token_id="[UNK]"),  # noqa: S106 - a token of text
-        CheckpointError,
-        ("document marker '[UNK]'",),
-    ),
-    "marker empty": (metadata(query_token_id=""), CheckpointError, ("query marker ''",)),
-    "marker as number": (metadata(doc_token_id=1), CheckpointError, ("doc_token_id", "a string")),
-    "no weights": (lambda f: (f / WEIGHTS).unlink(), CheckpointError, ("no weights", WEIGHTS)),
-    "empty weights": (bytes_of(WEIGHTS, lambda _: b""), CheckpointError, (WEIGHTS, "empty file")),
-    "git-lfs pointer": (
-        bytes_of(WEIGHTS, lambda _: b"version https://git-lfs.github.com/spec/v1\noid sha256:0"),
-        CheckpointError,
-        (WEIGHTS, "git-lfs pointer"),
-    ),
-    "weights cut": (
-        bytes_of(WEIGHTS, lambda b: b[:-1]),
-        CheckpointError,
-        (WEIGHTS, "incomplete"),
-    ),
-    "no head": (
-        tensor(linear__weight=None),
-        MissingWeightError,
-        (WEIGHTS, "linear.weight", "projection is missing"),
-    ),
-    "head with a bias": (
-        tensor(linear__bias=torch.ones(DIM)),
-        MissingWeightError,
-        (WEIGHTS, "linear.bias"),
-    ),
-    "NaN head": (
-        tensor(linear__weight=spoiled(torch.nan)),
-        CheckpointError,
-        ("linear.weight", "1 that", "(2, 3)"),
-    ),
-    "infinite head": (
-        tensor(linear__weight=spoiled(torch.inf)),
-        CheckpointError,
-        ("linear.weight", "1 that", "(2, 3)"),
-    ),
-    "zero head": (
-        tensor(linear__weight=torch.zeros(DIM, HIDDEN)),
-        CheckpointError,
-        ("linear.weight", f"{DIM * HIDDEN} zeros"),
-    ),
-    "head no matrix": (
-        tensor(linear__weight=torch.ones(DIM)),
-        CheckpointError,
-        ("linear.weight", "matrix", f"({DIM},)"),
-    ),
-    "head of integers": (
-        tensor(linear__weight=torch.ones(DIM, HIDDEN, dtype=torch.int64)),
-        CheckpointError,
-        ("linear.weight", "float matrix", "int64"),
-    ),
-    "head of another encoder": (
-        tensor(linear__weight=torch.ones(DIM, 33)),
-        CheckpointError,
-        (f"in_features {HIDDEN}", "got 33"),
-    ),
-    "NaN embedding": (
-        tensor(**{EMBEDDING: torch.full((len(IDS), HIDDEN), torch.nan)}),
-        CheckpointError,
-        ("word_embeddings", "(0, 0)"),
-    ),
-    "hidden size": (config(hidden_size=24), CheckpointError, ("hidden_size", f"({len(IDS)}, 16)")),
-    "no config": (lambda f: (f / "config.json").unlink(), CheckpointError, ("config.json",)),
-    "config cut": (bytes_of("config.json", lambda b: b[:9]), CheckpointError, ("config.json",)),
-    "architectures no list": (
-        architectures_no_list,
-        CheckpointError,
-        ("--query-marker",),
-    ),
-    "code": (
-        config(auto_map={"AutoModel": "org/other--modeling_evil.EvilModel"}),
-        CheckpointError,
-        ("modeling_evil.EvilModel", "not run"),
-    ),
-    "no tokenizer": (
-        lambda f: (f / "tokenizer.json").unlink(),
-        CheckpointError,
-        ("fast tokenizer",),
-    ),
-    "tokenizer cut": (
-        bytes_of("tokenizer.json", lambda b: b[:200]),
-        CheckpointError,
-        ("tokenizer.json", "JSON"),
-    ),
-    "no mask token": (
-        lambda f: edit_json(f / "tokenizer_config.json", mask_token=None),
-        CheckpointError,
-        ("mask_token",),
-    ),
-    "padding at the beginning": (
-        lambda f: edit_json(f / "tokenizer_config.json", padding_side="left"),
-        CheckpointError,
-        ("padding_side", "'left'"),
-    ),
-    "two legacy files": (
-        two_legacy_files,
-        CheckpointError,
-        ("a.dnn, b.dnn",),
-    ),
-}
-
-
-@pytest.mark.parametrize(("damage", "error", "fragments"), DAMAGES.values(), ids=DAMAGES.keys())
-def test_a_damaged_checkpoint_is_refused_with_its_cause(
-    stanford: Path, damage: Damage, error: type[CheckpointError], fragments: tuple[str, ...]
+def test_a_torch_file_without_metadata_is_known_by_its_projection_where_it_may_be_opened(
+    pickled: Path,
 ) -> None:
-    damage(stanford)
-    with pytest.raises(error) as caught:
-        read_checkpoint(stanford)
-    message = str(caught.value)
-    assert str(stanford) in message
-    for fragment in fragments:
-        assert fragment in message
+    (pickled / METADATA).unlink()
+    edit_json(pickled / "config.json", architectures=None)
+    stated = replace(STATED, allow_pickle=True)
+    assert read_checkpoint(pickled, stated).layout == "stanford"
+    with pytest.raises(
+        UnknownLayoutError, match=r"stanford: no .*pytorch_model.bin.*--allow-pickle"
+    ):
+        read_checkpoint(pickled, STATED)
 
 
-def renamed(old: str, new: str) -> Damage:
-    def damage(folder: Path) -> None:
-        tensors = load_file(folder / WEIGHTS)
-        save_file(
-            {name.replace(old, new): each for name, each in tensors.items()}, folder / WEIGHTS
-        )
+TORCH_INDEX = "pytorch_model.bin.index.json"
 
-    return damage
+
+def in_torch_shards(folder: Path) -> dict[str, str]:
+    """Put the tensors of a torch file into two, and return which is in which."""
+    tensors = torch.load(folder / PICKLED, weights_only=True)
+    (folder / PICKLED).unlink()
+    names = sorted(tensors)
+    places = {name: f"pytorch_model-{place % 2}.bin" for place, name in enumerate(names)}
+    for shard in set(places.values()):
+        torch.save({n: tensors[n] for n in names if places[n] == shard}, folder / shard)
+    write_json(folder / TORCH_INDEX, {"weight_map": places})
+    return places
+
+
+def test_shards_of_torch_files_are_read_together(pickled: Path, tiny_checkpoint: Path) -> None:
+    in_torch_shards(pickled)
+    with pytest.raises(CheckpointError, match="--allow-pickle"):
+        read_checkpoint(pickled)
+    checkpoint, pylate = read_checkpoint(pickled, ALLOWED), read_checkpoint(tiny_checkpoint)
+    assert {TORCH_INDEX, "pytorch_model-0.bin", "pytorch_model-1.bin"} < set(checkpoint.files)
+    ids, attended = query_ids(checkpoint, "a rose")
+    assert torch.equal(rows(checkpoint, ids, attended), rows(pylate, ids, attended))
+    (pickled / METADATA).unlink()
+    edit_json(pickled / "config.json", architectures=None)
+    assert read_checkpoint(pickled, replace(STATED, allow_pickle=True)).layout == "stanford"
 
 
 @pytest.mark.parametrize(
-    ("damage", "fragment"),
+    ("shard", "fragment"),
     [
-        (renamed("bert.", "model."), "model.embeddings"),
-        (renamed("layer.1.", "layer.2."), "encoder.layer.1"),
-        (tensor(bert__encoder__layer__1__output__dense__bias=None), "1 tensor the encoder needs"),
-        (tensor(score_scaler__weight=torch.ones(1, 1)), "score_scaler.weight"),
+        ("../pytorch_model-0.bin", "same folder"),
+        ("pytorch_model-7.bin", "pytorch_model-7.bin: expected a torch file, got none"),
+        ("pytorch_model-1.bin", "lie where weight_map says"),
+        ("model.safetensors", "same folder"),
     ],
-    ids=["all renamed", "one renamed", "one missing", "one too many"],
 )
-def test_no_tensor_is_made_up_or_dropped(stanford: Path, damage: Damage, fragment: str) -> None:
-    damage(stanford)
-    with pytest.raises(MissingWeightError) as caught:
-        build_encoder(read_checkpoint(stanford))
+def test_shards_of_torch_files_must_be_as_their_index_says(
+    pickled: Path, shard: str, fragment: str
+) -> None:
+    places = in_torch_shards(pickled)
+    first = min(places)
+    assert places[first] == "pytorch_model-0.bin"
+    write_json(pickled / TORCH_INDEX, {"weight_map": places | {first: shard}})
+    with pytest.raises(CheckpointError) as caught:
+        read_checkpoint(pickled, ALLOWED)
     assert fragment in str(caught.value)
+    assert str(pickled) in str(caught.value)
+
+
+def test_of_two_legacy_files_neither_is_read(stanford: Path) -> None:
+    (stanford / WEIGHTS).unlink()
+    for name in ("a.dnn", "b.dnn"):
+        (stanford / name).write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"a\.dnn, b\.dnn"):
+        read_checkpoint(stanford)
 
 
 class Payload:
@@ -625,6 +468,22 @@ def test_a_legacy_file_is_read_where_that_is_allowed(stanford: Path, tiny_checkp
     assert "bert-base-uncased" in checkpoint.warnings[0]
     ids, attended = query_ids(checkpoint, "a rose")
     assert torch.equal(rows(checkpoint, ids, attended), rows(pylate, ids, attended))
+
+
+def test_a_legacy_file_may_be_named_itself(stanford: Path) -> None:
+    folder = write_legacy(stanford, ARGUMENTS)
+    path = folder / "colbert-400.dnn"
+    found, wanted = read_checkpoint(path, ALLOWED), read_checkpoint(folder, ALLOWED)
+    assert (found.path, found.files) == (folder, wanted.files)
+    with pytest.raises(CheckpointError, match=r"colbert-400\.dnn.*--allow-pickle"):
+        read_checkpoint(path)
+
+
+def test_a_legacy_file_beside_newer_weights_is_refused(stanford: Path) -> None:
+    path = write_legacy(stanford, ARGUMENTS) / "colbert-400.dnn"
+    save_file({"linear.weight": torch.ones(DIM, HIDDEN)}, stanford / WEIGHTS)
+    with pytest.raises(CheckpointError, match=r"colbert-400\.dnn.*a folder of its own"):
+        read_checkpoint(path, ALLOWED)
 
 
 @pytest.mark.parametrize(

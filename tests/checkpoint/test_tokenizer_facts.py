@@ -72,14 +72,47 @@ def test_first_and_last_token_are_those_of_the_post_processor(
 
 
 @pytest.mark.parametrize(
+    ("processor", "ends"),
+    [
+        ({**TEMPLATE, "single": TEMPLATE["single"][:2]}, (0, None)),
+        ({**TEMPLATE, "single": TEMPLATE["single"][1:]}, (None, 2)),
+        ({**TEMPLATE, "single": TEMPLATE["single"][1:2]}, (None, None)),
+        ({"type": "ByteLevel"}, (None, None)),
+        (None, (None, None)),
+    ],
+    ids=["no end", "no start", "neither", "byte level", "none"],
+)
+def test_a_decoder_has_no_token_on_a_side(
+    tmp_path: Path, processor: dict[str, Any] | None, ends: tuple[int | None, int | None]
+) -> None:
+    facts = read_tokenizer(write(tmp_path, post_processor=processor))
+    assert (facts.start_id, facts.end_id) == ends
+    with pytest.raises(CheckpointError, match="which this layout always has"):
+        facts.check_both_ends()
+
+
+@pytest.mark.parametrize("role", ["cls_token", "sep_token"])
+def test_a_named_token_that_is_put_nowhere_is_refused(tmp_path: Path, role: str) -> None:
+    write(tmp_path, post_processor=None)
+    write_json(tmp_path / "special_tokens_map.json", {role: "</s>"})
+    with pytest.raises(CheckpointError, match=f"post_processor .* special_tokens_map.json: {role}"):
+        read_tokenizer(tmp_path)
+
+
+START, TEXT, END = TEMPLATE["single"]
+
+
+@pytest.mark.parametrize(
     ("processor", "fragment"),
     [
-        ({**TEMPLATE, "single": TEMPLATE["single"][:2]}, "post_processor"),
+        ({**TEMPLATE, "single": [START, START, TEXT]}, "at most one token before"),
+        ({**TEMPLATE, "single": [START, END]}, "at most one token before"),
+        ({"type": "Sequence", "processors": [TEMPLATE, TEMPLATE]}, "one that adds tokens, got 2"),
+        ({"type": "Newest"}, "'Newest' is not known"),
         ({**TEMPLATE, "special_tokens": {}}, "one id for '<s>'"),
-        ({"type": "ByteLevel"}, "post_processor"),
         ({"type": "RobertaProcessing", "cls": "<s>"}, "post_processor"),
     ],
-    ids=["no end", "no id", "none", "malformed"],
+    ids=["two before", "no text", "two templates", "unknown", "no id", "malformed"],
 )
 def test_another_form_of_post_processor_is_refused(
     tmp_path: Path, processor: dict[str, Any], fragment: str

@@ -382,8 +382,8 @@ def overlapping(path: Path) -> None:
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "missing": (lambda _path: None, "No such file"),
-    "a folder": (lambda path: path.mkdir(), "Is a directory"),
+    "missing": (lambda _path: None, "got none"),
+    "a folder": (lambda path: path.mkdir(), "got a folder"),
     "empty": (lambda path: path.write_bytes(b""), "empty file"),
     "git-lfs": (
         lambda path: path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid 1"),

@@ -8,19 +8,20 @@ EncoderOnlyEmbedderM3Model._colbert_embedding and compute_colbert_score, FlagEmb
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from vespa_colbert.checkpoint.checks import check_checkpoint
 from vespa_colbert.checkpoint.encoder_files import read_encoder
 from vespa_colbert.checkpoint.facts import Checkpoint, Encoder
-from vespa_colbert.checkpoint.folder import config_files
+from vespa_colbert.checkpoint.folder import config_files, digests
 from vespa_colbert.checkpoint.head_file import read_head_file
 from vespa_colbert.checkpoint.options import ReadOptions
+from vespa_colbert.checkpoint.regular_file import is_present
 from vespa_colbert.checkpoint.stated_facts import STATED_ORIGIN
-from vespa_colbert.checkpoint.tokenizer_facts import TOKENIZER_FILE, read_tokenizer
+from vespa_colbert.checkpoint.text_windows import check_sides
+from vespa_colbert.checkpoint.tokenizer_facts import TOKENIZER_FILE, TokenizerFacts, read_tokenizer
 from vespa_colbert.errors import CheckpointError
-from vespa_colbert.files import digest_file
 
 __all__ = ["NAME", "misfits", "read"]
 
@@ -36,9 +37,9 @@ LAYOUT_ORIGIN = "the layout bge-m3 has none"
 FIXED_FACTS = ("query_marker", "document_marker", "query_expansion", "skip_words")
 
 
-def misfits(folder: Path) -> tuple[str, ...]:
+def misfits(folder: Path, _options: ReadOptions) -> tuple[str, ...]:
     """Return what keeps a folder from being of this layout; nothing if it is."""
-    if any((folder / name).exists() for name in HEAD_FILES):
+    if any(is_present(folder / name) for name in HEAD_FILES):
         return ()
     return (f"no {' or '.join(HEAD_FILES)}",)
 
@@ -55,7 +56,7 @@ def read(folder: Path, options: ReadOptions) -> Checkpoint:
     """
     head_path = _head_path(folder)
     layer = read_head_file(head_path, options, bias_wanted=True)
-    tokenizer = read_tokenizer(folder)
+    tokenizer = _tokenizer(folder)
     encoder, weight_files = read_encoder(folder, options)
     mask_id, mask_origin = tokenizer.first_special("mask_token", "pad_token")
     pad_id, pad_origin = tokenizer.first_special("pad_token")
@@ -82,22 +83,38 @@ def read(folder: Path, options: ReadOptions) -> Checkpoint:
         lower_case=False,
         start_row_dropped=True,
         mean_score=True,
-        provenance={
-            **dict.fromkeys(FIXED_FACTS, LAYOUT_ORIGIN),
-            "start_id": f"{TOKENIZER_FILE}: post_processor",
-            "end_id": f"{TOKENIZER_FILE}: post_processor",
-            "mask_id": mask_origin,
-            "pad_id": pad_origin,
-            "max_query_tokens": query_origin,
-            "max_document_tokens": document_origin,
-        },
-        files={
-            path.relative_to(folder).as_posix(): digest_file(path)
-            for path in (*weight_files, head_path, *config_files({folder}))
-        },
+        provenance=_provenance(
+            mask_id=mask_origin,
+            pad_id=pad_origin,
+            max_query_tokens=query_origin,
+            max_document_tokens=document_origin,
+        ),
+        files=digests(folder, (*weight_files, head_path, *config_files({folder}))),
         warnings=tuple(_warnings(folder)),
     )
     return check_checkpoint(checkpoint)
+
+
+def _tokenizer(folder: Path) -> TokenizerFacts:
+    """Return the tokenizer.
+
+    Raises:
+        CheckpointError: If it is damaged, or not as the library's rows need it.
+    """
+    tokenizer = read_tokenizer(folder)
+    tokenizer.check_both_ends()
+    # With padding before a text the library would drop another row than the start token's.
+    check_sides(folder, tokenizer, expanded=True)
+    return tokenizer
+
+
+def _provenance(**origins: str) -> Mapping[str, str]:
+    return {
+        **dict.fromkeys(FIXED_FACTS, LAYOUT_ORIGIN),
+        "start_id": f"{TOKENIZER_FILE}: post_processor",
+        "end_id": f"{TOKENIZER_FILE}: post_processor",
+        **origins,
+    }
 
 
 def _head_path(folder: Path) -> Path:
@@ -107,7 +124,7 @@ def _head_path(folder: Path) -> Path:
         CheckpointError: If there is none.
     """
     for name in HEAD_FILES:
-        if (folder / name).exists():
+        if is_present(folder / name):
             return folder / name
     raise CheckpointError(f"{folder}: expected {' or '.join(HEAD_FILES)}, got neither")
 
@@ -122,14 +139,14 @@ def _length(stated: int | None, encoder: Encoder) -> tuple[int, str]:
 
 
 def _warnings(folder: Path) -> Iterator[str]:
-    pickled, safe = (folder / HEAD_FILES[1]).exists(), (folder / HEAD_FILES[0]).exists()
+    safe, pickled = (is_present(folder / name) for name in HEAD_FILES)
     if pickled and safe:
         yield f"{HEAD_FILES[0]} is read, not {HEAD_FILES[1]}, which FlagEmbedding takes"
     if not pickled:
         yield (
             f"without {HEAD_FILES[1]} FlagEmbedding gives the model a random projection in silence"
         )
-    elif not (folder / SPARSE_FILE).exists():
+    elif not is_present(folder / SPARSE_FILE):
         yield (
             f"without {SPARSE_FILE} FlagEmbedding leaves {HEAD_FILES[1]} unread and gives the "
             "model a random projection in silence; here the trained one is used"

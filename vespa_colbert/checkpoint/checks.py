@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from vespa_colbert.checkpoint.facts import Checkpoint
 from vespa_colbert.checkpoint.options import ReadOptions
+from vespa_colbert.checkpoint.tokenizer_view import check_tokenizer_view
 from vespa_colbert.errors import CheckpointError
 
 __all__ = ["check_checkpoint", "check_stated"]
@@ -33,6 +34,7 @@ def check_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
     _check_chain(checkpoint)
     _check_lengths(checkpoint)
     _check_vocabulary(checkpoint)
+    check_tokenizer_view(checkpoint)
     return replace(checkpoint, warnings=(*checkpoint.warnings, *_warnings(checkpoint)))
 
 
@@ -73,6 +75,11 @@ def _check_chain(checkpoint: Checkpoint) -> None:
         raise CheckpointError(f"{checkpoint.path}: expected a projection layer, got none")
     width, before = checkpoint.encoder.hidden_size, "hidden_size of config.json"
     for place, layer in enumerate(checkpoint.projection, start=1):
+        if layer.out_features < 1:
+            raise CheckpointError(
+                f"{checkpoint.path}: projection layer {place}: expected a linear.weight with rows, "
+                f"got one of shape {layer.weight.shape}"
+            )
         if layer.in_features != width:
             raise CheckpointError(
                 f"{checkpoint.path}: projection layer {place}: expected in_features {width} "
@@ -104,7 +111,8 @@ def _check_vocabulary(checkpoint: Checkpoint) -> None:
         CheckpointError: With the largest id and the number of rows.
     """
     largest, rows = checkpoint.tokenizer.largest_id, checkpoint.encoder.vocabulary_size
-    largest = max(largest, checkpoint.start_id, checkpoint.end_id)
+    ends = (each for each in (checkpoint.start_id, checkpoint.end_id) if each is not None)
+    largest = max((largest, *ends))
     if largest >= rows:
         raise CheckpointError(
             f"{checkpoint.path}: expected token ids below {rows} (rows of the token embedding), "
@@ -130,3 +138,8 @@ def _warnings(checkpoint: Checkpoint) -> Iterator[str]:
     markers = (checkpoint.query_marker, checkpoint.document_marker)
     if None not in markers and markers[0] == markers[1]:
         yield "queries and documents have the same marker"
+    if checkpoint.marker_second and checkpoint.start_id is None and None not in markers:
+        yield (
+            "the tokenizer puts no start token before a text: the marker is the second token, as "
+            "PyLate has it, while sentence-transformers 6 puts it first"
+        )

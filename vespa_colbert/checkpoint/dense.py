@@ -46,8 +46,8 @@ def read_dense(folder: Path) -> tuple[ProjectionLayer, Path]:
         CheckpointError: If a file is missing or damaged, a key or activation is not known, or the
             weights are not as wide as the config says.
     """
-    config = read_object(folder, "config.json")
     where = f"{folder.name}/config.json"
+    config = read_object(folder.parent, where)
     _check_keys(config, where)
     activation = config.text("activation_function")
     if activation not in ACTIVATIONS:

@@ -8,15 +8,19 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from vespa_colbert.checkpoint.encoder_config import check_config, check_sizes
 from vespa_colbert.checkpoint.facts import Encoder
 from vespa_colbert.checkpoint.folder import JsonObject, read_object
 from vespa_colbert.checkpoint.options import DEFAULT_OPTIONS, ReadOptions
-from vespa_colbert.checkpoint.safetensors_file import WeightFiles
+from vespa_colbert.checkpoint.regular_file import is_present
 from vespa_colbert.checkpoint.torch_file import read_any_weights
+from vespa_colbert.checkpoint.weight_files import WeightFiles
 from vespa_colbert.errors import CheckpointError
 
 __all__ = ["read_encoder"]
 
+# The token embedding of ELECTRA and DeBERTa may be narrower or wider than the layers.
+EMBEDDING_SIZE_KEY = "embedding_size"
 HIDDEN_SIZE_KEYS = ("hidden_size", "dim", "d_model", "n_embd")
 POSITION_KEYS = ("max_position_embeddings", "n_positions")
 
@@ -33,6 +37,9 @@ POSITIONS_START_AFTER_PAD = frozenset({
     "xmod",
 })
 DEFAULT_PAD_ID = 1
+
+POSITION_EMBEDDINGS = "embeddings.position_embeddings.weight"
+MATRIX_DIMENSIONS = 2
 
 # What the token embedding is called, by the end of its name.
 TOKEN_EMBEDDINGS = (
@@ -58,7 +65,7 @@ def read_encoder(
             config wants code of its own to be run.
     """
     config = read_object(folder, "config.json")
-    _refuse_code(config)
+    check_config(config)
     _refuse_adapter(folder)
     files = files or read_any_weights(folder, options)
     hidden_size = _first_of(config, HIDDEN_SIZE_KEYS)
@@ -69,24 +76,10 @@ def read_encoder(
         dtypes=files.dtypes,
         hidden_size=hidden_size,
         vocabulary_size=_vocabulary_size(config, files, hidden_size),
-        positions=_positions(config),
+        positions=_positions(config, files),
     )
+    check_sizes(config, files.tensors)
     return encoder, files.paths
-
-
-def _refuse_code(config: JsonObject) -> None:
-    """Return nothing if the encoder is one that transformers has built in.
-
-    Raises:
-        CheckpointError: If the config names modules to import.
-    """
-    remote = config.values.get("auto_map")
-    if remote:
-        named = ", ".join(sorted(str(value) for value in dict(remote).values()))
-        raise CheckpointError(
-            f"{config.name}: expected an architecture that transformers has built in, got auto_map "
-            f"({named}), code of the checkpoint's own, which is not run"
-        )
 
 
 def _refuse_adapter(folder: Path) -> None:
@@ -95,7 +88,7 @@ def _refuse_adapter(folder: Path) -> None:
     Raises:
         CheckpointError: If an adapter lies beside them, which the libraries would load too.
     """
-    if (folder / ADAPTER_FILE).exists():
+    if is_present(folder / ADAPTER_FILE):
         raise CheckpointError(
             f"{folder}: expected an encoder by itself, got {ADAPTER_FILE} beside it, whose "
             "weights the libraries add; merge the adapter into the model and save it again"
@@ -114,9 +107,24 @@ def _first_of(config: JsonObject, keys: tuple[str, ...]) -> int:
     raise CheckpointError(f"{config.name}: expected {' or '.join(keys)}, got neither")
 
 
-def _positions(config: JsonObject) -> int:
-    """Return the most tokens of a text; a few architectures lose the first rows to padding."""
+def _positions(config: JsonObject, files: WeightFiles) -> int:
+    """Return the most tokens of a text; a few architectures lose the first rows to padding.
+
+    Raises:
+        CheckpointError: If the table of position vectors has another number of rows.
+    """
     rows = _first_of(config, POSITION_KEYS)
+    tables = [
+        (name, array)
+        for name, array in files.tensors.items()
+        if name.endswith(POSITION_EMBEDDINGS) and array.ndim == MATRIX_DIMENSIONS
+    ]
+    for name, array in tables if len(tables) == 1 else ():
+        if len(array) != rows:
+            raise CheckpointError(
+                f"{files.paths[0]}: {name}: expected {rows} rows as max_position_embeddings of "
+                f"{config.name} says, got {len(array)}; config and weights are of different models"
+            )
     if config.text("model_type") in POSITIONS_START_AFTER_PAD:
         return rows - config.integer("pad_token_id", DEFAULT_PAD_ID) - 1
     return rows
@@ -133,9 +141,11 @@ def _vocabulary_size(config: JsonObject, files: WeightFiles, hidden_size: int) -
     if embedding is None:
         return declared
     name, array = embedding
-    if array.shape != (declared, hidden_size):
+    width = config.integer(EMBEDDING_SIZE_KEY, hidden_size)
+    if array.shape != (declared, width):
         raise CheckpointError(
-            f"{name}: expected shape ({declared}, {hidden_size}) as vocab_size and hidden_size of "
+            f"{name}: expected shape ({declared}, {width}) as vocab_size and "
+            f"{EMBEDDING_SIZE_KEY if EMBEDDING_SIZE_KEY in config else 'hidden_size'} of "
             f"{config.name} say, got {array.shape}; config and weights are of different models"
         )
     return declared

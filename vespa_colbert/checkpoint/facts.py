@@ -83,8 +83,8 @@ class Checkpoint:
         tokenizer: ``tokenizer.json`` and what it says.
         query_marker: Token after the start token of a query, None where the library adds none.
         document_marker: The same for documents.
-        start_id: Id put first ([CLS]).
-        end_id: Id put last ([SEP]).
+        start_id: Id put first ([CLS]), None where the tokenizer puts none.
+        end_id: Id put last ([SEP]), None where it puts none.
         mask_id: Id that fills a query up to ``max_query_tokens``.
         pad_id: Id of padding.
         max_query_tokens: Tokens of a query, start, marker (if any) and end included.
@@ -98,6 +98,8 @@ class Checkpoint:
         skip_queries: Whether rows of skip words are left out of queries too.
         start_row_dropped: Whether the row of the start token is no token vector (BGE-M3).
         mean_score: Whether the score is the mean over the query's token vectors, not their sum.
+        marker_second: Whether the marker is the second token whatever the first is, a token of the
+            text where there is no start token.
         provenance: Name of a fact → file and key it came from, or the default it fell back to.
         files: Name of each file read → sha256 and size.
         warnings: What a reader should know; none of it makes the checkpoint unusable.
@@ -110,8 +112,8 @@ class Checkpoint:
     tokenizer: TokenizerFacts
     query_marker: Marker | None
     document_marker: Marker | None
-    start_id: int
-    end_id: int
+    start_id: int | None
+    end_id: int | None
     mask_id: int
     pad_id: int
     max_query_tokens: int
@@ -125,6 +127,7 @@ class Checkpoint:
     skip_queries: bool = False
     start_row_dropped: bool = False
     mean_score: bool = False
+    marker_second: bool = False
     provenance: Mapping[str, str]
     files: Mapping[str, FileDigest] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from vespa_colbert.checkpoint.regular_file import is_present, require_file, sniff_lfs_pointer
 from vespa_colbert.errors import CheckpointError
+from vespa_colbert.files import FileDigest, digest_file
 
 __all__ = [
     "CHECKSUMS_FILE",
     "JsonObject",
     "config_files",
+    "digests",
     "module_folder",
+    "parse_json",
     "read_json",
     "read_object",
     "require_folder",
@@ -22,6 +29,10 @@ __all__ = [
 
 CHECKSUMS_FILE = "checksums.json"
 """Lists every file of a checkpoint that this package wrote."""
+
+LARGEST_JSON_BYTES = 500_000_000
+"""Ten times the largest tokenizer.json of the models that are known."""
+HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,25 +124,84 @@ def require_folder(path: Path) -> None:
     got = "a file" if path.exists() else "nothing there"
     raise CheckpointError(
         f"{path}: expected a checkpoint folder, got {got}; "
-        "give the path of a local folder (names on a model hub are not read yet)"
+        "give the path of a local folder, or the name of a model on the Hub: organisation/model"
     )
 
 
 def read_json(root: Path, name: str) -> Any:
     """Return the parsed JSON file ``name`` of the folder ``root``.
 
+    Stricter than Python's parser, which lets the last of two equal keys win and takes NaN.
+
     Raises:
-        CheckpointError: If it is missing, unreadable or not JSON.
+        CheckpointError: If it is missing, no plain file, too large, or not JSON.
     """
     path = root / name
+    size = require_file(path, "a JSON file")
+    if size > LARGEST_JSON_BYTES:
+        raise CheckpointError(
+            f"{path}: expected JSON of at most {LARGEST_JSON_BYTES} bytes, got {size} bytes"
+        )
+    data = path.read_bytes()
+    if not data:
+        raise CheckpointError(f"{path}: expected JSON, got an empty file; fetch it again")
+    sniff_lfs_pointer(data, path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{root}: expected the file {name}, got none") from None
-    except (OSError, ValueError, RecursionError) as error:
+        return parse_json(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: expected JSON, got something else ({error}); the file may be incomplete"
         ) from error
+
+
+def parse_json(text: str) -> Any:
+    """Return the document of a JSON text.
+
+    Raises:
+        ValueError: If it is no JSON, says one thing twice, or has a number or a character that is
+            none.
+    """
+    document = json.loads(
+        text, object_pairs_hook=_object, parse_constant=_refuse_number, parse_float=_finite
+    )
+    if HALF_CHARACTER.search(text):
+        json.dumps(document, ensure_ascii=False).encode("utf-8")
+    return document
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the members of an object.
+
+    Raises:
+        ValueError: If two have the same name.
+    """
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        counts = Counter(name for name, _value in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
+        raise ValueError(f"an object says {twice[:100]!r} twice")
+    return members
+
+
+def _refuse_number(text: str) -> float:
+    """Raise an error.
+
+    Raises:
+        ValueError: Always.
+    """
+    raise ValueError(f"{text} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    """Return a number.
+
+    Raises:
+        ValueError: If it is larger than floats can be.
+    """
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is larger than floats can be")
+    return number
 
 
 def read_object(root: Path, name: str, *, optional: bool = False) -> JsonObject:
@@ -140,7 +210,7 @@ def read_object(root: Path, name: str, *, optional: bool = False) -> JsonObject:
     Raises:
         CheckpointError: If it is missing, not JSON or not an object.
     """
-    if optional and not (root / name).exists():
+    if optional and not is_present(root / name):
         return JsonObject(name=name, values={})
     values = read_json(root, name)
     if not isinstance(values, dict):
@@ -152,6 +222,11 @@ def config_files(folders: set[Path]) -> list[Path]:
     """Return every JSON file of the folders, for the record of what a checkpoint was read from."""
     found = {path for folder in folders for path in folder.glob("*.json") if path.is_file()}
     return sorted(path for path in found if path.name != CHECKSUMS_FILE)
+
+
+def digests(folder: Path, paths: Iterable[Path]) -> dict[str, FileDigest]:
+    """Return name within the folder → sha256 and size, for the record of what was read."""
+    return {path.relative_to(folder).as_posix(): digest_file(path) for path in paths}
 
 
 def module_folder(root: Path, relative: str, *, where: str) -> Path:
@@ -168,11 +243,16 @@ def module_folder(root: Path, relative: str, *, where: str) -> Path:
     """
     parts = PurePosixPath(relative)
     folder = root / parts
-    inside = not parts.is_absolute() and ".." not in parts.parts and "\\" not in relative
-    if not inside or not folder.resolve().is_relative_to(root.resolve()):
+    plain = not parts.is_absolute() and ".." not in parts.parts and "\\" not in relative
+    try:
+        inside = plain and folder.resolve().is_relative_to(root.resolve())
+        there = folder.is_dir()
+    except (OSError, ValueError, RuntimeError):  # a name that no folder can have, a ring of links
+        inside = there = False
+    if not inside:
         raise CheckpointError(
-            f"{where}: expected module folders inside the checkpoint, got path {relative!r}"
+            f"{where}: expected module folders inside the checkpoint, got path {relative[:200]!r}"
         )
-    if not folder.is_dir():
+    if not there:
         raise CheckpointError(f"{where}: the module folder {relative!r} does not exist in {root}")
     return folder

@@ -17,7 +17,7 @@ WANTED = (
     "artifact.metadata",
     "colbert_linear.pt",
     "sparse_linear.pt",
-    "pytorch_model.bin",
+    "pytorch_model*.bin",
 )
 """Patterns of the files that a layout may read; ONNX files, images and the like stay there."""
 
@@ -48,7 +48,7 @@ def locate_checkpoint(name: Path | str, *, revision: str = "") -> Source:
         MissingExtraError: If huggingface-hub is not installed.
     """
     path = Path(name)
-    if path.exists() or not HUB_NAME.fullmatch(str(name)):
+    if _exists(path) or not HUB_NAME.fullmatch(str(name)):
         if revision:
             raise CheckpointError(f"{path}: expected a Hub name with --revision, got a local path")
         return Source(folder=path)
@@ -68,3 +68,18 @@ def locate_checkpoint(name: Path | str, *, revision: str = "") -> Source:
         ) from error
     folder = Path(snapshot)
     return Source(folder=folder, origin=f"{name} at commit {folder.name}")
+
+
+def _exists(path: Path) -> bool:
+    """Return whether something goes by this name.
+
+    Raises:
+        CheckpointError: If nothing can, or it may not be looked at.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        raise CheckpointError(
+            f"{str(path)[:200]}: expected a checkpoint folder or a Hub name, got a path that "
+            f"cannot be looked at ({error.strerror})"
+        ) from error

@@ -10,17 +10,20 @@ from pathlib import Path
 
 from vespa_colbert.checkpoint.folder import JsonObject
 from vespa_colbert.checkpoint.options import ReadOptions
-from vespa_colbert.checkpoint.safetensors_file import SHARD_INDEX_FILE, WEIGHTS_FILE, WeightFiles
+from vespa_colbert.checkpoint.regular_file import is_present
+from vespa_colbert.checkpoint.safetensors_file import SHARD_INDEX_FILE, WEIGHTS_FILE
 from vespa_colbert.checkpoint.torch_file import (
+    TORCH_INDEX_FILE,
     TORCH_WEIGHTS_FILE,
     load_tensors,
     read_torch_document,
     require_pickle_allowed,
 )
 from vespa_colbert.checkpoint.torch_pickle import StoredTensor
+from vespa_colbert.checkpoint.weight_files import WeightFiles
 from vespa_colbert.errors import CheckpointError
 
-__all__ = ["SUFFIX", "LegacyFile", "legacy_path", "read_legacy_file"]
+__all__ = ["SUFFIX", "LegacyFile", "legacy_folder", "legacy_path", "read_legacy_file"]
 
 SUFFIX = ".dnn"
 TENSORS, ARGUMENTS = "model_state_dict", "arguments"
@@ -48,14 +51,30 @@ def legacy_path(folder: Path) -> Path | None:
     Raises:
         CheckpointError: If there are several.
     """
-    newer = (WEIGHTS_FILE, SHARD_INDEX_FILE, TORCH_WEIGHTS_FILE)
+    newer = (WEIGHTS_FILE, SHARD_INDEX_FILE, TORCH_WEIGHTS_FILE, TORCH_INDEX_FILE)
     found = sorted(folder.glob(f"*{SUFFIX}"))
-    if not found or any((folder / name).exists() for name in newer):
+    if not found or any(is_present(folder / name) for name in newer):
         return None
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
         raise CheckpointError(f"{folder}: expected one {SUFFIX} file, got {names}")
     return found[0]
+
+
+def legacy_folder(path: Path) -> Path:
+    """Return the folder of a file of this kind, and any other path as it is.
+
+    Raises:
+        CheckpointError: If the folder's weights are in another file.
+    """
+    if path.suffix != SUFFIX or not path.is_file():
+        return path
+    if legacy_path(path.parent) != path:
+        raise CheckpointError(
+            f"{path}: expected the only weights of their folder, got newer ones beside it; put the "
+            "file into a folder of its own, with config.json and the tokenizer"
+        )
+    return path.parent
 
 
 def read_legacy_file(path: Path, options: ReadOptions) -> LegacyFile:

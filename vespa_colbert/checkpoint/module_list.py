@@ -60,7 +60,29 @@ def read_modules(folder: Path) -> list[Mapping[str, Any]]:
             raise CheckpointError(
                 f"{folder / MODULES_FILE}: expected type and path of each module, got {module!r}"
             )
+    _check_order(folder, modules)
     return modules
+
+
+def _check_order(folder: Path, modules: list[Mapping[str, Any]]) -> None:
+    """Return nothing if the modules stand in the order of their numbers, each by a name of its own.
+
+    The library keeps one module of a name, the last, at the place of the first.
+
+    Raises:
+        CheckpointError: If not.
+    """
+    for place, module in enumerate(modules):
+        if module.get("idx", place) != place:
+            raise CheckpointError(
+                f"{folder / MODULES_FILE}: module {place}: expected idx {place}, got "
+                f"{module['idx']!r}"
+            )
+        if any(module.get("name", place) == each.get("name") for each in modules[:place]):
+            raise CheckpointError(
+                f"{folder / MODULES_FILE}: module {place}: expected a name of its own, got "
+                f"{module['name']!r} again"
+            )
 
 
 def module_types(folder: Path) -> list[str]:

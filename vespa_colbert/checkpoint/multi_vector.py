@@ -31,6 +31,7 @@ from vespa_colbert.checkpoint.module_list import (
 )
 from vespa_colbert.checkpoint.options import ReadOptions
 from vespa_colbert.checkpoint.prompt_marker import moves_white_space, prompt_marker
+from vespa_colbert.checkpoint.regular_file import is_present
 from vespa_colbert.checkpoint.skip_words import SkipWords, read_skip_words
 from vespa_colbert.checkpoint.text_windows import DEFAULT_ORIGIN, read_text_windows
 from vespa_colbert.checkpoint.tokenizer_facts import (
@@ -110,9 +111,9 @@ class _ModuleFolders:
     others: tuple[Path, ...]
 
 
-def misfits(folder: Path) -> tuple[str, ...]:
+def misfits(folder: Path, _options: ReadOptions) -> tuple[str, ...]:
     """Return what keeps a folder from being of this layout; nothing if it is."""
-    if not (folder / MODULES_FILE).exists():
+    if not is_present(folder / MODULES_FILE):
         return (f"no {MODULES_FILE}",)
     model_type = read_object(folder, CONFIG_FILE, optional=True).values.get("model_type")
     if model_type == MODEL_TYPE:

@@ -14,7 +14,9 @@ from vespa_colbert.checkpoint.facts import Checkpoint
 from vespa_colbert.checkpoint.folder import config_files
 from vespa_colbert.checkpoint.head_file import read_head_file
 from vespa_colbert.checkpoint.options import ReadOptions
+from vespa_colbert.checkpoint.regular_file import is_present
 from vespa_colbert.checkpoint.stated_facts import REQUIRED, STATED_ORIGIN, stated_lengths
+from vespa_colbert.checkpoint.text_windows import check_sides
 from vespa_colbert.checkpoint.tokenizer_facts import (
     TOKENIZER_FILE,
     Marker,
@@ -40,10 +42,10 @@ def unstated(options: ReadOptions) -> tuple[str, ...]:
     return () if options.head is not None else ("no head is named (--head FILE)",)
 
 
-def misfits(folder: Path) -> tuple[str, ...]:
+def misfits(folder: Path, _options: ReadOptions) -> tuple[str, ...]:
     """Return what keeps a folder from being of this layout; nothing if it is."""
     wanted = (CONFIG_FILE, TOKENIZER_FILE)
-    return tuple(f"no {name}" for name in wanted if not (folder / name).exists())
+    return tuple(f"no {name}" for name in wanted if not is_present(folder / name))
 
 
 def read(folder: Path, options: ReadOptions) -> Checkpoint:
@@ -58,6 +60,7 @@ def read(folder: Path, options: ReadOptions) -> Checkpoint:
         raise CheckpointError(f"{folder}: expected the name of a head file (--head FILE), got none")
     layer = read_head_file(options.head, options, bias_wanted=False)
     tokenizer = read_tokenizer(folder)
+    check_sides(folder, tokenizer, expanded=options.query_expansion is not False)
     encoder, weight_files = read_encoder(folder, options)
     mask_id, mask_origin = tokenizer.first_special("mask_token", "eos_token", "pad_token")
     pad_id, pad_origin = tokenizer.first_special("pad_token", "mask_token", "eos_token")
@@ -82,11 +85,7 @@ def read(folder: Path, options: ReadOptions) -> Checkpoint:
         skip_words=skip_words,
         skip_ids=tokenizer.ids(skip_words),
         lower_case=False,
-        provenance={
-            **_provenance(options),
-            "mask_id": mask_origin,
-            "pad_id": pad_origin,
-        },
+        provenance={**_provenance(options), "mask_id": mask_origin, "pad_id": pad_origin},
         files={
             _file_name(path, folder): digest_file(path)
             for path in (*weight_files, options.head, *config_files({folder}))

@@ -1,7 +1,8 @@
 """A prompt text that the library puts before every text, as the one token that Vespa inserts.
 
 Whether the text behind a prompt is cut into the same tokens as alone depends on the tokenizer, so
-the tokenizer itself is asked.
+the tokenizer itself is asked. A prompt of several tokens is refused: the row of each scores in the
+library, and Vespa's embedder has one row where it inserts the marker.
 """
 
 from __future__ import annotations
@@ -33,20 +34,20 @@ def prompt_marker(facts: TokenizerFacts, prompt: str, role: str) -> Marker:
         MissingExtraError: If tokenizers is not installed.
     """
     tokenizer = load_tokenizer(facts)
-    _start, *ids, _end = tokenizer.encode(prompt).ids
+    ids = tokenizer.encode(prompt, add_special_tokens=False).ids
     if len(ids) != 1 or ids[0] == facts.unknown_id:
-        tokens = tokenizer.encode(prompt).tokens[1:-1]
+        tokens = tokenizer.encode(prompt, add_special_tokens=False).tokens
         raise CheckpointError(
             f"the {role} prompt {prompt!r}: expected exactly one token of {TOKENIZER_FILE}, got "
             f"{len(ids)} ({' '.join(tokens) or 'none'}); Vespa's embedder inserts one id and no "
             "text: add the prompt to the tokenizer as one special token and train with it"
         )
     for sample in SAMPLES:
-        wanted, got = _alone(tokenizer, sample, ids[0]), tokenizer.encode(prompt + sample).ids
-        if wanted != got:
+        wanted, got = _ids(tokenizer, sample), _ids(tokenizer, prompt + sample)
+        if [ids[0], *wanted] != got:
             raise CheckpointError(
                 f"the {role} prompt {prompt!r}: expected the text behind it to keep its tokens, "
-                f"got the ids {got[1:-1]} for prompt and {sample!r}, but {wanted[2:-1]} for "
+                f"got the ids {got} for prompt and {sample!r}, but {wanted} for "
                 f"{sample!r} alone, which is what Vespa's embedder puts behind the marker"
             )
     return Marker(text=prompt, id=ids[0])
@@ -60,12 +61,12 @@ def moves_white_space(facts: TokenizerFacts, marker: Marker) -> bool:
     """
     tokenizer = load_tokenizer(facts)
     return any(
-        _alone(tokenizer, sample, marker.id) != tokenizer.encode(marker.text + sample).ids
+        [marker.id, *_ids(tokenizer, sample)] != _ids(tokenizer, marker.text + sample)
         for sample in WHITE_SPACE_SAMPLES
     )
 
 
-def _alone(tokenizer: Any, text: str, marker_id: int) -> list[int]:
-    """Return the ids that Vespa's embedder makes: the marker between start token and text."""
-    start, *ids = tokenizer.encode(text).ids
-    return [start, marker_id, *ids]
+def _ids(tokenizer: Any, text: str) -> list[int]:
+    """Return the ids of a text without start and end token."""
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+    return ids

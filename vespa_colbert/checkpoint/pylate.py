@@ -30,6 +30,8 @@ from vespa_colbert.checkpoint.module_list import (
     read_modules,
 )
 from vespa_colbert.checkpoint.options import ReadOptions
+from vespa_colbert.checkpoint.regular_file import is_present
+from vespa_colbert.checkpoint.text_windows import check_sides
 from vespa_colbert.checkpoint.tokenizer_facts import (
     TOKENIZER_FILE,
     Marker,
@@ -90,9 +92,9 @@ class PyLateSettings:
     skiplist_words: tuple[str, ...] = tuple(string.punctuation)
 
 
-def misfits(folder: Path) -> tuple[str, ...]:
+def misfits(folder: Path, _options: ReadOptions) -> tuple[str, ...]:
     """Return what keeps a folder from being of this layout; nothing if it is."""
-    if not (folder / MODULES_FILE).exists():
+    if not is_present(folder / MODULES_FILE):
         return (f"no {MODULES_FILE}",)
     config = read_object(folder, CONFIG_FILE, optional=True)
     declared = config.values.get("model_type") == "ColBERT"
@@ -120,6 +122,7 @@ def read(folder: Path, options: ReadOptions) -> Checkpoint:
     root, *heads = _module_folders(folder)
     config = read_object(folder, CONFIG_FILE, optional=True)
     settings, tokenizer = _settings(config), read_tokenizer(root)
+    check_sides(root, tokenizer, expanded=settings.do_query_expansion)
     layers = [read_dense(head) for head in heads]
     encoder, weight_files = read_encoder(root, options)
     weights = [*weight_files, *(path for _layer, path in layers)]
@@ -147,6 +150,7 @@ def read(folder: Path, options: ReadOptions) -> Checkpoint:
         skip_ids=tokenizer.ids(settings.skiplist_words),
         lower_case=lower_case,
         strip=True,
+        marker_second=True,
         provenance=_provenance(config)
         | {"mask_id": mask_origin, "pad_id": pad_origin, "lower_case": lower_case_origin},
         files={path.relative_to(folder).as_posix(): digest_file(path) for path in paths},
@@ -190,8 +194,10 @@ def _refuse_prompt(config: JsonObject) -> None:
         CheckpointError: If ``default_prompt_name`` names a prompt that is not empty.
     """
     prompts = config.values.get("prompts") or {}
-    name = config.values.get("default_prompt_name")
-    if name is not None and isinstance(prompts, dict) and prompts.get(name):
+    name = config.text("default_prompt_name", "")
+    if not isinstance(prompts, dict):
+        raise CheckpointError(f"{CONFIG_FILE}: prompts: expected an object, got {prompts!r}")
+    if prompts.get(name):
         raise CheckpointError(
             f"{CONFIG_FILE}: default_prompt_name: expected none, got {name!r} "
             f"({prompts[name]!r} before every text), which cannot be reproduced"

@@ -11,6 +11,7 @@ from vespa_colbert.checkpoint.checks import check_stated
 from vespa_colbert.checkpoint.facts import Checkpoint
 from vespa_colbert.checkpoint.folder import require_folder
 from vespa_colbert.checkpoint.hub import locate_checkpoint
+from vespa_colbert.checkpoint.legacy_file import legacy_folder
 from vespa_colbert.checkpoint.options import DEFAULT_OPTIONS, ReadOptions
 from vespa_colbert.errors import CheckpointError, UnknownLayoutError
 
@@ -23,13 +24,13 @@ class Layout:
 
     Attributes:
         name: What reports call it.
-        misfits: Folder → what keeps it from being of this layout; nothing if it is.
+        misfits: Folder and options → what keeps it from being of this layout; nothing if it is.
         read: Folder and options → checkpoint.
         unstated: Options → what a user has to state before a folder is tried; mostly nothing.
     """
 
     name: str
-    misfits: Callable[[Path], tuple[str, ...]]
+    misfits: Callable[[Path, ReadOptions], tuple[str, ...]]
     read: Callable[[Path, ReadOptions], Checkpoint]
     unstated: Callable[[ReadOptions], tuple[str, ...]] = lambda _options: ()
 
@@ -48,7 +49,7 @@ def read_checkpoint(path: Path, options: ReadOptions = DEFAULT_OPTIONS) -> Check
     """Return the checkpoint in a folder; a path that exists is never looked up in a network.
 
     Args:
-        path: The folder, or the name of a model on the Hub.
+        path: The folder, the single ``.dnn`` file of one, or the name of a model on the Hub.
         options: What the user allows and states.
 
     Raises:
@@ -57,7 +58,7 @@ def read_checkpoint(path: Path, options: ReadOptions = DEFAULT_OPTIONS) -> Check
         MissingExtraError: If the name is one of the Hub and huggingface-hub is not installed.
     """
     source = locate_checkpoint(path, revision=options.revision or "")
-    checkpoint = _read_folder(source.folder, options)
+    checkpoint = _read_folder(legacy_folder(source.folder), options)
     if not source.origin:
         return checkpoint
     provenance = {**checkpoint.provenance, "checkpoint": source.origin}
@@ -73,7 +74,7 @@ def _read_folder(path: Path, options: ReadOptions) -> Checkpoint:
     require_folder(path)
     tried = []
     for layout in LAYOUTS:
-        misfits = layout.unstated(options) or layout.misfits(path)
+        misfits = layout.unstated(options) or _misfits(layout, path, options)
         if not misfits:
             return _read(layout, path, options)
         tried.append(f"  {layout.name}: {'; '.join(misfits)}")
@@ -82,6 +83,18 @@ def _read_folder(path: Path, options: ReadOptions) -> Checkpoint:
         f"{path}: expected a checkpoint of a known layout, got a folder with {names}\n"
         + "\n".join(tried)
     )
+
+
+def _misfits(layout: Layout, path: Path, options: ReadOptions) -> tuple[str, ...]:
+    """Return what keeps the folder from being of a layout.
+
+    Raises:
+        CheckpointError: If a file that would tell is damaged or cannot be read.
+    """
+    try:
+        return layout.misfits(path, options)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}") from error
 
 
 def _read(layout: Layout, path: Path, options: ReadOptions) -> Checkpoint:
@@ -98,6 +111,8 @@ def _read(layout: Layout, path: Path, options: ReadOptions) -> Checkpoint:
         if str(path) in str(error):
             raise
         raise type(error)(f"{path}: {error}") from error
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}") from error
     return checkpoint
 
 

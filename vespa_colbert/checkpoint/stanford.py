@@ -6,7 +6,7 @@ Source: HF_ColBERT, QueryTokenizer, DocTokenizer and ColBERT, colbert-ai 0.2.22.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from vespa_colbert.checkpoint.checks import check_checkpoint
 from vespa_colbert.checkpoint.encoder_files import read_encoder
 from vespa_colbert.checkpoint.facts import Checkpoint, Encoder, ProjectionLayer
 from vespa_colbert.checkpoint.first_ids import read_first_ids
-from vespa_colbert.checkpoint.folder import config_files, read_object
+from vespa_colbert.checkpoint.folder import config_files, digests, read_object
 from vespa_colbert.checkpoint.head_file import check_matrix
 from vespa_colbert.checkpoint.legacy_file import (
     SUFFIX,
@@ -24,6 +24,7 @@ from vespa_colbert.checkpoint.legacy_file import (
 )
 from vespa_colbert.checkpoint.module_list import MODULES_FILE
 from vespa_colbert.checkpoint.options import ReadOptions
+from vespa_colbert.checkpoint.regular_file import is_present
 from vespa_colbert.checkpoint.safetensors_file import stored_names
 from vespa_colbert.checkpoint.stanford_settings import (
     METADATA_FILE,
@@ -32,9 +33,13 @@ from vespa_colbert.checkpoint.stanford_settings import (
     read_settings,
 )
 from vespa_colbert.checkpoint.text_windows import check_sides
-from vespa_colbert.checkpoint.tokenizer_facts import CONFIG_FILE, TOKENIZER_FILE, read_tokenizer
+from vespa_colbert.checkpoint.tokenizer_facts import TOKENIZER_FILE, read_tokenizer
+from vespa_colbert.checkpoint.torch_file import (
+    TORCH_INDEX_FILE,
+    TORCH_WEIGHTS_FILE,
+    torch_names,
+)
 from vespa_colbert.errors import CheckpointError, MissingWeightError
-from vespa_colbert.files import digest_file
 
 __all__ = ["NAME", "misfits", "read"]
 
@@ -44,18 +49,21 @@ HEAD, HEAD_BIAS = "linear.weight", "linear.bias"
 SHOWN = 3
 
 
-def misfits(folder: Path) -> tuple[str, ...]:
-    """Return what keeps a folder from being of this layout; nothing if it is."""
-    if (folder / METADATA_FILE).exists() or _names_architecture(folder):
+def misfits(folder: Path, options: ReadOptions) -> tuple[str, ...]:
+    """Return what keeps a folder from being of this layout; nothing if it is.
+
+    Names of tensors are looked for in a torch file only where such files may be opened.
+    """
+    if is_present(folder / METADATA_FILE) or _names_architecture(folder):
         return ()
     if legacy_path(folder) is not None:
         return ()
-    if not (folder / MODULES_FILE).exists() and HEAD in stored_names(folder):
+    if not is_present(folder / MODULES_FILE) and HEAD in _names(folder, options):
         return ()
     return (
         f"no {METADATA_FILE}",
         f"config.json names no {ARCHITECTURE}",
-        f"no {HEAD} beside an encoder",
+        f"no {HEAD} beside an encoder{_unopened(folder, options)}",
         f"no *{SUFFIX} file",
     )
 
@@ -73,7 +81,8 @@ def read(folder: Path, options: ReadOptions) -> Checkpoint:
     legacy = read_legacy_file(path, options) if path else None
     settings = read_settings(legacy.arguments if legacy else read_metadata(folder), options)
     tokenizer = read_tokenizer(folder)
-    check_sides(read_object(folder, CONFIG_FILE, optional=True), expanded=True)
+    tokenizer.check_both_ends()
+    check_sides(folder, tokenizer, expanded=True)
     whole, weight_files = read_encoder(folder, options, legacy.weights if legacy else None)
     encoder, layer = _split(whole, weight_files[0])
     _check_dim(settings, layer)
@@ -100,26 +109,41 @@ def read(folder: Path, options: ReadOptions) -> Checkpoint:
             skip_words=settings.skip_words,
             skip_ids=skip.ids,
             lower_case=False,
-            provenance={
-                **settings.provenance,
-                "start_id": f"{TOKENIZER_FILE}: post_processor",
-                "end_id": f"{TOKENIZER_FILE}: post_processor",
-                "mask_id": mask_origin,
-                "pad_id": pad_origin,
-            },
-            files={
-                file.relative_to(folder).as_posix(): digest_file(file)
-                for file in (*weight_files, *_facts_files(folder))
-            },
+            provenance=_provenance(settings, mask_origin, pad_origin),
+            files=digests(folder, (*weight_files, *_facts_files(folder))),
             warnings=(*settings.warnings, *skip.warnings, *_legacy_warnings(legacy)),
         )
     )
+
+
+def _provenance(settings: StanfordSettings, mask_origin: str, pad_origin: str) -> Mapping[str, str]:
+    return {
+        **settings.provenance,
+        "start_id": f"{TOKENIZER_FILE}: post_processor",
+        "end_id": f"{TOKENIZER_FILE}: post_processor",
+        "mask_id": mask_origin,
+        "pad_id": pad_origin,
+    }
 
 
 def _names_architecture(folder: Path) -> bool:
     """Return whether ``config.json`` names the library's class, or one made of it."""
     named = read_object(folder, "config.json", optional=True).values.get("architectures")
     return isinstance(named, list) and any(ARCHITECTURE in str(name) for name in named)
+
+
+def _names(folder: Path, options: ReadOptions) -> frozenset[str]:
+    return stored_names(folder) or (
+        torch_names(folder) if options.allow_pickle else frozenset[str]()
+    )
+
+
+def _unopened(folder: Path, options: ReadOptions) -> str:
+    """Return a hint where the projection may be in a file that was not opened."""
+    pickled = any(is_present(folder / name) for name in (TORCH_WEIGHTS_FILE, TORCH_INDEX_FILE))
+    if not pickled or options.allow_pickle:
+        return ""
+    return f" ({TORCH_WEIGHTS_FILE} is looked into only with --allow-pickle)"
 
 
 def _split(whole: Encoder, path: Path) -> tuple[Encoder, ProjectionLayer]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from vespa_colbert.checkpoint.folder import JsonObject, read_object
 from vespa_colbert.checkpoint.options import ReadOptions
+from vespa_colbert.checkpoint.regular_file import is_present
 from vespa_colbert.checkpoint.stated_facts import REQUIRED, STATED_ORIGIN, stated_lengths
 from vespa_colbert.errors import CheckpointError
 
@@ -70,7 +71,7 @@ def read_metadata(folder: Path) -> JsonObject | None:
     Raises:
         CheckpointError: If it is no JSON object, or what it nests is none.
     """
-    if not (folder / METADATA_FILE).exists():
+    if not is_present(folder / METADATA_FILE):
         return None
     metadata = read_object(folder, METADATA_FILE)
     nested = metadata.values.get(NESTED)

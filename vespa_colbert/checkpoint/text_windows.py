@@ -12,7 +12,7 @@ from typing import Any
 
 from vespa_colbert.checkpoint.folder import JsonObject, read_object
 from vespa_colbert.checkpoint.module_list import SENTENCE_CONFIG_FILES
-from vespa_colbert.checkpoint.tokenizer_facts import TokenizerFacts
+from vespa_colbert.checkpoint.tokenizer_facts import TOKENIZER_FILE, TokenizerFacts
 from vespa_colbert.errors import CheckpointError
 
 __all__ = ["DEFAULT_ORIGIN", "TextWindows", "check_sides", "read_text_windows"]
@@ -102,7 +102,7 @@ def read_text_windows(root: Path, tokenizer: TokenizerFacts, positions: int) -> 
     _check_module(config)
     tokenizer_config = read_object(root, TOKENIZER_CONFIG_FILE, optional=True)
     expansion = _expansion(config)
-    check_sides(tokenizer_config, expanded=expansion is not None)
+    check_sides(root, tokenizer, expanded=expansion is not None)
     longest = _longest(config, tokenizer_config, positions)
     query = _query_length(config, expansion, longest)
     document = _length(config, "document_length", longest)
@@ -159,22 +159,36 @@ def _check_module(config: JsonObject) -> None:
             )
 
 
-def check_sides(config: JsonObject, *, expanded: bool) -> None:
+def check_sides(root: Path, tokenizer: TokenizerFacts, *, expanded: bool) -> None:
     """Return nothing if texts are cut, and queries filled up, at their ends as in Vespa.
+
+    Args:
+        root: Folder of the tokenizer, whose config comes before ``tokenizer.json``.
+        tokenizer: What the latter says.
+        expanded: Whether queries are filled up.
 
     Raises:
         CheckpointError: If either happens at the beginning.
     """
-    if (side := config.text("truncation_side", "right")) != "right":
+    config = read_object(root, TOKENIZER_CONFIG_FILE, optional=True)
+    where, side = _side(config, tokenizer, "truncation")
+    if side.lower() != "right":
         raise CheckpointError(
-            f"{config.name}: truncation_side: expected 'right', got {side!r}: Vespa's embedder "
-            "cuts the end off a text"
+            f"{where}: expected 'right', got {side!r}: Vespa's embedder cuts the end off a text"
         )
-    if expanded and (side := config.text("padding_side", "right")) != "right":
+    where, side = _side(config, tokenizer, "padding")
+    if expanded and side.lower() != "right":
         raise CheckpointError(
-            f"{config.name}: padding_side: expected 'right', got {side!r}: the library puts the "
-            "expansion tokens before the query, Vespa's embedder puts them behind it"
+            f"{where}: expected 'right', got {side!r}: the library puts the expansion tokens "
+            "before the query, Vespa's embedder puts them behind it"
         )
+
+
+def _side(config: JsonObject, tokenizer: TokenizerFacts, what: str) -> tuple[str, str]:
+    """Return where the side is said at which something happens, and the side."""
+    if (key := f"{what}_side") in config:
+        return f"{config.name}: {key}", config.text(key)
+    return f"{TOKENIZER_FILE}: {what}: direction", tokenizer.sides.get(what, "right")
 
 
 def _expansion(config: JsonObject) -> _Expansion | None:

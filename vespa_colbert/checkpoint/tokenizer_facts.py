@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vespa_colbert.checkpoint.folder import JsonObject, read_object
+from vespa_colbert.checkpoint.regular_file import is_present
+from vespa_colbert.checkpoint.special_tokens import (
+    CONFIG_FILE,
+    read_sides,
+    read_special_tokens,
+)
+from vespa_colbert.checkpoint.vocabulary import read_unknown_id, read_vocabulary
 from vespa_colbert.errors import CheckpointError
 
 __all__ = ["CONFIG_FILE", "TOKENIZER_FILE", "Marker", "TokenizerFacts", "read_tokenizer"]
 
 TOKENIZER_FILE = "tokenizer.json"
-CONFIG_FILE = "tokenizer_config.json"
-SPECIAL_TOKENS_FILE = "special_tokens_map.json"
 
 SPLITS_AT_SPACE = frozenset({"BertPreTokenizer", "Whitespace", "WhitespaceSplit"})
 """Pre-tokenizers that drop the white space they split at."""
@@ -45,21 +50,23 @@ class TokenizerFacts:
         text: All of ``tokenizer.json``.
         vocabulary: Token → id, added tokens included.
         unknown_id: Id of the unknown token, None where the tokenizer has none.
-        start_id: Id put first by the post-processor.
-        end_id: Id put last by it.
+        start_id: Id put first by the post-processor, None where it puts none (decoders).
+        end_id: Id put last by it, None where it puts none.
         lower_cases: Whether the normalizer lower-cases.
         special_tokens: Role such as ``mask_token`` → token text.
         provenance: Role → file and key.
+        sides: ``truncation`` and ``padding`` → the side that ``tokenizer.json`` itself names.
     """
 
     text: str
     vocabulary: Mapping[str, int]
     unknown_id: int | None
-    start_id: int
-    end_id: int
+    start_id: int | None
+    end_id: int | None
     lower_cases: bool
     special_tokens: Mapping[str, str]
     provenance: Mapping[str, str]
+    sides: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ignores_outer_space(self) -> bool:
@@ -102,6 +109,18 @@ class TokenizerFacts:
             )
         return Marker(text=text, id=token_id)
 
+    def check_both_ends(self) -> None:
+        """Return nothing if the tokenizer puts a token on both sides of a text.
+
+        Raises:
+            CheckpointError: If not.
+        """
+        if self.start_id is None or self.end_id is None:
+            raise CheckpointError(
+                f"{TOKENIZER_FILE}: post_processor: expected one token before and one after a "
+                "text, which this layout always has, got another form; save the tokenizer again"
+            )
+
     def first_special(self, *roles: str) -> tuple[int, str]:
         """Return id and provenance of the first role that the tokenizer has.
 
@@ -116,7 +135,13 @@ class TokenizerFacts:
                         f"{self.provenance[role]}: expected a token of {TOKENIZER_FILE}, "
                         f"got {token!r}"
                     )
-                return self.vocabulary[token], self.provenance[role]
+                token_id = self.vocabulary[token]
+                if role == "mask_token" and token_id == self.unknown_id:
+                    raise CheckpointError(
+                        f"{self.provenance[role]}: expected a token of its own, got {token!r}, the "
+                        "unknown token"
+                    )
+                return token_id, self.provenance[role]
         raise CheckpointError(
             f"{CONFIG_FILE}: expected one of {', '.join(roles)}, got none; add it to the tokenizer"
         )
@@ -130,87 +155,124 @@ def read_tokenizer(folder: Path) -> TokenizerFacts:
             contradict it.
     """
     path = folder / TOKENIZER_FILE
-    if not path.exists():
+    if not is_present(path):
         raise CheckpointError(
             f"{folder}: expected {TOKENIZER_FILE} (a fast tokenizer, the only kind that Vespa "
             "loads), got none; load the tokenizer with transformers and save_pretrained it again"
         )
     document = read_object(folder, TOKENIZER_FILE)
-    vocabulary = _vocabulary(document)
+    vocabulary, special = read_vocabulary(document), read_special_tokens(folder)
     try:
         start_id, end_id = _first_and_last(document)
+        _check_end_ids(document, vocabulary)
+        lower_cases = any(_lower_cases(normalizer) for normalizer in _chain(document, "normalizer"))
+        _check_lower_case(folder, document, lower_cases=lower_cases)
     except CheckpointError:
         raise
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-        raise CheckpointError(f"{path}: post_processor is malformed ({error!r})") from error
-    special_tokens, provenance = _special_tokens(folder)
-    lower_cases = any(_lower_cases(normalizer) for normalizer in _chain(document, "normalizer"))
-    _check_lower_case(folder, document, lower_cases=lower_cases)
+        raise CheckpointError(
+            f"{path}: normalizer or post_processor is malformed ({error!r})"
+        ) from error
+    _check_ends(start_id, end_id, special.tokens, special.provenance)
     return TokenizerFacts(
         text=path.read_text(encoding="utf-8"),
         vocabulary=vocabulary,
-        unknown_id=_unknown_id(document, vocabulary),
+        unknown_id=read_unknown_id(document, vocabulary),
         start_id=start_id,
         end_id=end_id,
         lower_cases=lower_cases,
-        special_tokens=special_tokens,
-        provenance=provenance,
+        special_tokens=special.tokens,
+        provenance=special.provenance,
+        sides=read_sides(document),
     )
 
 
-def _vocabulary(document: JsonObject) -> dict[str, int]:
-    """Return token → id; Unigram models list their pieces, the id is the place.
+def _first_and_last(document: JsonObject) -> tuple[int | None, int | None]:
+    """Return the ids that the post-processor puts before and after one text, None for none.
 
     Raises:
-        CheckpointError: If there is no vocabulary, it is empty, or an entry is malformed.
+        CheckpointError: If it puts several on a side, or is of another kind.
     """
-    try:
-        entries = document.values["model"]["vocab"]
-        if isinstance(entries, list):
-            vocabulary = {str(piece): place for place, (piece, _score) in enumerate(entries)}
-        else:
-            vocabulary = {str(token): int(place) for token, place in entries.items()}
-        added = document.values.get("added_tokens") or ()
-        tokens = {str(token["content"]): int(token["id"]) for token in added}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(
-            f"{document.name}: expected model.vocab and added_tokens, got something else "
-            f"({type(error).__name__}: {error})"
-        ) from error
-    if not vocabulary:
-        raise CheckpointError(f"{document.name}: expected a vocabulary, got an empty one")
-    return {**vocabulary, **tokens}
-
-
-def _unknown_id(document: JsonObject, vocabulary: Mapping[str, int]) -> int | None:
-    model = document.values["model"]
-    if isinstance(model.get("unk_id"), int):
-        return int(model["unk_id"])
-    token = model.get("unk_token")
-    return vocabulary.get(token) if isinstance(token, str) else None
-
-
-def _first_and_last(document: JsonObject) -> tuple[int, int]:
-    """Return the ids that the post-processor puts before and after one text.
-
-    Raises:
-        CheckpointError: If it does not put exactly one token on each side.
-    """
+    ends: list[tuple[int | None, int | None]] = []
     for processor in _chain(document, "post_processor"):
         kind = processor.get("type")
         if kind in {"BertProcessing", "RobertaProcessing"}:
-            return int(processor["cls"][1]), int(processor["sep"][1])
-        if kind == "TemplateProcessing":
-            pieces = [
-                next(iter(piece.values()))["id"] if "SpecialToken" in piece else None
-                for piece in processor.get("single", ())
-            ]
-            if len(pieces) == 3 and pieces[1] is None and None not in {pieces[0], pieces[2]}:
-                return _template_id(processor, pieces[0]), _template_id(processor, pieces[2])
-    raise CheckpointError(
-        f"{document.name}: expected a post_processor that puts one token before and one after "
-        "a text, as Vespa's embedder does, got another form"
-    )
+            ends.append((int(processor["cls"][1]), int(processor["sep"][1])))
+        elif kind == "TemplateProcessing":
+            ends.append(_template_ends(processor))
+        elif kind not in {"ByteLevel", "Sequence"}:
+            raise CheckpointError(f"{document.name}: post_processor: {kind!r} is not known here")
+    if len(ends) > 1:
+        raise CheckpointError(
+            f"{document.name}: post_processor: expected one that adds tokens, got {len(ends)}"
+        )
+    return ends[0] if ends else (None, None)
+
+
+def _template_ends(processor: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """Return the ids that a template puts before and after one text, None for none.
+
+    Raises:
+        CheckpointError: If it puts several on a side, or has not one text.
+    """
+    pieces = [
+        next(iter(piece.values()))["id"] if "SpecialToken" in piece else None
+        for piece in processor.get("single", ())
+    ]
+    place = pieces.index(None) if pieces.count(None) == 1 else -1
+    before, after = pieces[:place], pieces[place + 1 :]
+    if place < 0 or len(before) > 1 or len(after) > 1:
+        raise CheckpointError(
+            f"{TOKENIZER_FILE}: post_processor: expected at most one token before and one after a "
+            "text, as Vespa's embedder puts them, got another form"
+        )
+    start, end = (_template_id(processor, each[0]) if each else None for each in (before, after))
+    return start, end
+
+
+def _check_ends(
+    start_id: int | None,
+    end_id: int | None,
+    special_tokens: Mapping[str, str],
+    provenance: Mapping[str, str],
+) -> None:
+    """Return nothing unless a classification or separator token is named and not put anywhere.
+
+    Tokenizers of decoders, which put no token before or after a text, name neither.
+
+    Raises:
+        CheckpointError: If one is.
+    """
+    for role, token_id in (("cls_token", start_id), ("sep_token", end_id)):
+        if token_id is None and role in special_tokens:
+            raise CheckpointError(
+                f"{TOKENIZER_FILE}: expected a post_processor that puts one token before and one "
+                f"after a text, as {provenance[role]} says, got another form; save the tokenizer "
+                "again"
+            )
+
+
+def _check_end_ids(document: JsonObject, vocabulary: Mapping[str, int]) -> None:
+    """Return nothing if the tokens put around a text have the ids of the vocabulary.
+
+    Raises:
+        CheckpointError: With the token and both ids.
+    """
+    for token, token_id in _end_tokens(document):
+        if vocabulary.get(token) != token_id:
+            raise CheckpointError(
+                f"{document.name}: post_processor: expected for {token!r} the id "
+                f"{vocabulary.get(token)} of the vocabulary, got {token_id!r}; save the tokenizer "
+                "again"
+            )
+
+
+def _end_tokens(document: JsonObject) -> Iterator[tuple[str, object]]:
+    for processor in _chain(document, "post_processor"):
+        if processor.get("type") in {"BertProcessing", "RobertaProcessing"}:
+            yield from (tuple(processor[key]) for key in ("cls", "sep"))
+        for special in (processor.get("special_tokens") or {}).values():
+            yield from zip(special["tokens"], special["ids"], strict=True)
 
 
 def _template_id(processor: Mapping[str, Any], token: object) -> int:
@@ -259,26 +321,3 @@ def _check_lower_case(folder: Path, document: JsonObject, *, lower_cases: bool) 
             f"{folder}: {CONFIG_FILE} says do_lower_case {config.flag('do_lower_case')}, the "
             f"normalizer of {TOKENIZER_FILE} says {lower_cases}; save the tokenizer again"
         )
-
-
-def _special_tokens(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """Return role → token and role → provenance from the two companion files.
-
-    Raises:
-        CheckpointError: If they name different tokens for one role.
-    """
-    tokens: dict[str, str] = {}
-    provenance: dict[str, str] = {}
-    for name in (CONFIG_FILE, SPECIAL_TOKENS_FILE):
-        for role, value in read_object(folder, name, optional=True).values.items():
-            text = value.get("content") if isinstance(value, dict) else value
-            if not role.endswith("_token") or not isinstance(text, str):
-                continue
-            if tokens.get(role, text) != text:
-                raise CheckpointError(
-                    f"{folder}: {provenance[role]} says {tokens[role]!r}, {name} says {text!r}; "
-                    "save the tokenizer again"
-                )
-            tokens.setdefault(role, text)
-            provenance.setdefault(role, f"{name}: {role}")
-    return tokens, provenance

@@ -23,7 +23,10 @@ def load_tokenizer(facts: TokenizerFacts) -> Any:
         raise MissingExtraError("embed", "tokenizers") from error
     try:
         tokenizer = tokenizers.Tokenizer.from_str(facts.text)
-    except Exception as error:  # the library raises Exception itself
+    except BaseException as error:
+        # The library raises Exception itself, and on some damage panics, which is no Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise CheckpointError(
             f"{TOKENIZER_FILE}: the tokenizers library refuses it: {error}"
         ) from error

@@ -13,25 +13,22 @@ import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vespa_colbert.checkpoint.options import ReadOptions
-from vespa_colbert.checkpoint.safetensors_file import (
-    LFS_POINTER,
-    SHARD_INDEX_FILE,
-    WEIGHTS_FILE,
-    WeightFiles,
-    read_weights,
-)
+from vespa_colbert.checkpoint.regular_file import is_present, require_file, sniff_lfs_pointer
+from vespa_colbert.checkpoint.safetensors_file import SHARD_INDEX_FILE, WEIGHTS_FILE, read_weights
 from vespa_colbert.checkpoint.stored_values import WIDENED, check_values, stored_dtype, widen
 from vespa_colbert.checkpoint.torch_pickle import StorageReference, StoredTensor, read_pickle
+from vespa_colbert.checkpoint.weight_files import WeightFiles, read_shards, shard_paths
 from vespa_colbert.errors import CheckpointError
 
 __all__ = [
+    "TORCH_INDEX_FILE",
     "TORCH_WEIGHTS_FILE",
     "load_tensors",
     "read_any_weights",
@@ -39,9 +36,11 @@ __all__ = [
     "read_torch_tensors",
     "read_torch_weights",
     "require_pickle_allowed",
+    "torch_names",
 ]
 
 TORCH_WEIGHTS_FILE = "pytorch_model.bin"
+TORCH_INDEX_FILE = "pytorch_model.bin.index.json"
 PICKLE_ENTRY = "/data.pkl"
 LARGEST_PICKLE_BYTES = 16_000_000
 LARGEST_GROWTH = 8
@@ -57,6 +56,7 @@ DAMAGES = (
 )
 """What zipfile and numpy raise on a damaged archive; RuntimeError for one that is encrypted."""
 
+START_BYTES = 64
 ZIP_START, PICKLE_START = b"PK\x03\x04", b"\x80"
 SAVE_AGAIN = (
     "save the tensors again: torch.save(state_dict, path) with torch 1.6 or newer, or, better, "
@@ -81,14 +81,36 @@ def require_pickle_allowed(path: Path, options: ReadOptions) -> None:
 def read_any_weights(folder: Path, options: ReadOptions) -> WeightFiles:
     """Return all tensors of a folder: safetensors, or ``pytorch_model.bin`` where that is allowed.
 
+    Either may be in shards, beside their index.
+
     Raises:
         CheckpointError: If there are no weights, or a file is damaged or may not be opened.
     """
-    safe = any((folder / name).exists() for name in (WEIGHTS_FILE, SHARD_INDEX_FILE))
-    if safe or not (folder / TORCH_WEIGHTS_FILE).exists():
+    if any(is_present(folder / name) for name in (WEIGHTS_FILE, SHARD_INDEX_FILE)):
         return read_weights(folder)
-    require_pickle_allowed(folder / TORCH_WEIGHTS_FILE, options)
-    return read_torch_weights(folder / TORCH_WEIGHTS_FILE)
+    if is_present(folder / TORCH_WEIGHTS_FILE):
+        require_pickle_allowed(folder / TORCH_WEIGHTS_FILE, options)
+        return read_torch_weights(folder / TORCH_WEIGHTS_FILE)
+    if is_present(folder / TORCH_INDEX_FILE):
+        require_pickle_allowed(folder / TORCH_INDEX_FILE, options)
+        return read_shards(folder, TORCH_INDEX_FILE, ".bin", read_torch_weights)
+    return read_weights(folder)
+
+
+def torch_names(folder: Path) -> frozenset[str]:
+    """Return the names of the tensors of a folder's torch files; none where they cannot be read.
+
+    The caller has asked ``require_pickle_allowed``.
+    """
+    try:
+        if is_present(folder / TORCH_WEIGHTS_FILE):
+            return frozenset(read_torch_document(folder / TORCH_WEIGHTS_FILE))
+        if is_present(folder / TORCH_INDEX_FILE):
+            paths = shard_paths(folder, TORCH_INDEX_FILE, ".bin")
+            return frozenset(name for path in paths for name in read_torch_document(path))
+    except CheckpointError:
+        pass
+    return frozenset()
 
 
 def read_torch_tensors(path: Path) -> dict[str, NDArray[Any]]:
@@ -193,19 +215,14 @@ def _check_start(path: Path) -> None:
     Raises:
         CheckpointError: With what it is instead.
     """
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(len(LFS_POINTER))
-    except OSError as error:
-        raise CheckpointError(f"{path}: expected a torch file ({error.strerror})") from error
+    require_file(path, "a torch file")
+    with path.open("rb") as stream:
+        start = stream.read(START_BYTES)
     if start.startswith(ZIP_START):
         return
     if not start:
         raise CheckpointError(f"{path}: expected weights, got an empty file; download it again")
-    if start.startswith(LFS_POINTER):
-        raise CheckpointError(
-            f"{path}: expected weights, got a git-lfs pointer; fetch the file itself: git lfs pull"
-        )
+    sniff_lfs_pointer(start, path)
     if start.startswith(PICKLE_START):
         raise CheckpointError(
             f"{path}: expected torch's zip format, got a bare pickle, as torch wrote before 1.6, "
@@ -224,6 +241,10 @@ def _check_entries(archive: zipfile.ZipFile, size: int) -> None:
     entries = archive.infolist()
     if packed := [entry.filename for entry in entries if entry.compress_type]:
         raise CheckpointError(f"expected entries that are not compressed, got {packed[0][:200]!r}")
+    if outside := [entry.filename for entry in entries if _leaves(entry.filename)]:
+        raise CheckpointError(
+            f"expected entries inside the archive's one folder, got {outside[0][:200]!r}"
+        )
     if len({entry.filename for entry in entries}) < len(entries):
         raise CheckpointError("the archive has two entries of one name")
     if sum(entry.file_size for entry in entries) > size:
@@ -233,6 +254,12 @@ def _check_entries(archive: zipfile.ZipFile, size: int) -> None:
     for entry in entries:
         if entry.filename.endswith("/byteorder") and archive.read(entry).strip() != b"little":
             raise CheckpointError(f"expected little-endian values, got others; {SAVE_AGAIN}")
+
+
+def _leaves(name: str) -> bool:
+    """Return whether an entry would be unpacked to elsewhere; none ever is unpacked."""
+    parts = PurePosixPath(name)
+    return parts.is_absolute() or ".." in parts.parts or "\\" in name
 
 
 def _pickle_entry(archive: zipfile.ZipFile) -> str:

@@ -5,7 +5,9 @@ Reading one needs no torch and no onnxruntime, so that packages can be generated
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,6 +29,9 @@ MODEL_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 EMBEDDER_FILE = "embedder.json"
 FORMAT = 1
+CLOSE = "\n}"
+SEAL = re.compile(rb'(?P<text>.*),\n  "checksum": "(?P<digest>[0-9a-f]{64})"\n\}\n', re.DOTALL)
+"""The end of a manifest, which speaks of all that stands before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +78,13 @@ class ModelFolder:
         packaging: ``native`` (the plain graph) or ``exact`` (the library's semantics built in).
         requested: What was asked for, ``auto`` included.
         reason: Why it is that packaging.
-        differences: Where Vespa's embedder differs from the training library all the same.
+        differences: Where Vespa's embedder differs from the training library all the same, each
+            with its ``effect`` on sample texts, or None and why it is ``not_measured``.
         checkpoint: Where the model came from: name, layout, encoder type, provenance.
         versions: Library name → version that made the files.
-        graph: Opset, IR version, axis names, dtype.
-        verification: What was compared with torch before the files got their names.
+        graph: Opset, IR version, axis names, dtype, and the Vespa release that it is made for.
+        verification: What was compared with torch before the files got their names, and the
+            ``effect`` of all differences together.
         files: File name → sha256 and size.
     """
 
@@ -95,8 +102,23 @@ class ModelFolder:
 
     @property
     def has_drift(self) -> bool:
-        """Whether one of the differences changes scores, which somebody accepted."""
-        return not all(each["faithful"] for each in self.differences)
+        """Whether a difference changes scores or the dtype loses too much, which was accepted."""
+        faults = self.verification.get("loss", {}).get("faults")
+        return bool(faults) or not all(each["faithful"] for each in self.differences)
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether the graph was compared with torch."""
+        return bool(self.verification.get("verified") and self.verification.get("cases"))
+
+    @property
+    def comparison(self) -> str:
+        """What came of the comparison with torch, in a few words."""
+        if not self.is_verified:
+            return "not checked against torch"
+        cases = self.verification["cases"]
+        worst = max(case["worst"] for case in cases)
+        return f"largest difference to torch {worst:.1e} on {len(cases)} shapes"
 
     @property
     def model_path(self) -> Path:
@@ -114,7 +136,7 @@ class ModelFolder:
         return self.files[MODEL_FILE].sha256
 
     def manifest(self) -> str:
-        """Return the text of ``embedder.json``."""
+        """Return the text of ``embedder.json``, its own checksum at the end."""
         document = {
             "format": FORMAT,
             "packaging": self.packaging,
@@ -128,7 +150,7 @@ class ModelFolder:
             "versions": dict(self.versions),
             "files": {name: asdict(digest) for name, digest in sorted(self.files.items())},
         }
-        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        return _sealed(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 def read_model_folder(path: Path, *, check: bool = True) -> ModelFolder:
@@ -149,12 +171,33 @@ def read_model_folder(path: Path, *, check: bool = True) -> ModelFolder:
             "make one with: vespa-colbert export CHECKPOINT -o DIR"
         )
     try:
-        folder = _parse(path, json.loads(manifest.read_text(encoding="utf-8")))
+        data = manifest.read_bytes()
+        if check:
+            _check_seal(data)
+        folder = _parse(path, json.loads(data.decode("utf-8")))
     except (ValueError, KeyError, TypeError) as error:
         raise ExportError(f"{manifest}: not a valid manifest ({error}); export again") from error
     if check and (faults := changed_files(path, folder.files)):
         raise ExportError("model folder is damaged; export again\n  " + "\n  ".join(faults))
     return folder
+
+
+def _sealed(text: str) -> str:
+    """Return the text of a JSON object with a last member added: the sha256 of what it was."""
+    digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
+    return f'{text.removesuffix(CLOSE)},\n  "checksum": "{digest}"{CLOSE}\n'
+
+
+def _check_seal(data: bytes) -> None:
+    """Return nothing if a manifest is byte for byte as it was written.
+
+    Raises:
+        ValueError: If not.
+    """
+    sealed = SEAL.fullmatch(data)
+    text = b"" if sealed is None else sealed["text"] + CLOSE.encode()
+    if sealed is None or hashlib.sha256(text).hexdigest().encode() != sealed["digest"]:
+        raise ValueError("it has not the checksum that it says: changed after it was written")
 
 
 def _parse(path: Path, document: dict[str, Any]) -> ModelFolder:
