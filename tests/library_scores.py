@@ -37,13 +37,16 @@ class Library:
         self.tokenizer.enable_truncation(length if marker is None else length - 1)
         text = text.strip() if facts.strip else text
         ids = list(self.tokenizer.encode(text.lower() if facts.lower_case else text).ids)
-        if marker is not None:
-            ids.insert(1, marker.id)
         attention = [1] * len(ids)
         if query and facts.query_expansion:
-            attention += [int(facts.expansion_attended)] * (length - len(ids))
-            ids += [facts.mask_id] * (length - len(ids))
-        rows = self._encode(ids, attention)
+            missing = length - len(ids) - (marker is not None)
+            attention += [int(facts.expansion_attended)] * missing
+            ids += [facts.mask_id] * missing
+        if marker is not None:
+            place = 0 if facts.start_id is None and not facts.marker_second else 1
+            ids.insert(place, marker.id)
+            attention.insert(place, 1)
+        rows = self.encode(ids, attention)
         skips = facts.skip_ids if facts.skip_queries or not query else ()
         places = [place for place, token in enumerate(ids) if token not in skips]
         return rows[[place for place in places if place or not facts.start_row_dropped]]
@@ -59,7 +62,8 @@ class Library:
         left = [self.rows(text, query=True) for text in queries]
         return np.array([[self.score(query, document) for document in right] for query in left])
 
-    def _encode(self, ids: list[int], attention: list[int]) -> Rows:
+    def encode(self, ids: list[int], attention: list[int]) -> Rows:
+        """Return the token vector of every id: (token, dim)."""
         with torch.no_grad():
             hidden = self.model(torch.tensor([ids]), torch.tensor([attention])).last_hidden_state
         rows = hidden[0].numpy().astype(np.float64)

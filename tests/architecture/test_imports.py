@@ -22,7 +22,9 @@ MODULES = sorted(
     for path in PACKAGE.rglob("*.py")
     if path.stem not in {"__init__", "__main__"}
 )
-DEFINES_A_TORCH_CLASS = {"vespa_colbert.model.contextual", "vespa_colbert.model.exact"}
+DEFINES_A_TORCH_CLASS = {
+    f"vespa_colbert.model.{name}" for name in ("attention", "columns", "contextual", "exact")
+}
 """The modules whose import is the import of torch; the others import it inside functions."""
 
 SECONDS = 60

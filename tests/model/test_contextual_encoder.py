@@ -16,6 +16,7 @@ from tests.tiny_checkpoint import (
     DIM,
     HIDDEN,
     IDS,
+    POSITIONS,
     VOCABULARY,
     edit_json,
     edit_tensors,
@@ -159,7 +160,12 @@ def test_weights_of_another_architecture_are_named(copy: Copy) -> None:
     folder = copy()
     other = transformers.DistilBertModel(
         transformers.DistilBertConfig(
-            vocab_size=len(VOCABULARY), dim=HIDDEN, n_layers=2, n_heads=2, hidden_dim=32
+            vocab_size=len(VOCABULARY),
+            max_position_embeddings=POSITIONS,
+            dim=HIDDEN,
+            n_layers=2,
+            n_heads=2,
+            hidden_dim=32,
         )
     )
     (folder / "model.safetensors").unlink()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,11 @@ class Embedder:
         """Return the rows that it emits."""
         facts = self.facts
         limit = facts.max_query_tokens if query else facts.max_document_tokens
-        limit += facts.query_marker is None
+        limit += [facts.query_marker, facts.start_id, facts.end_id].count(None)
         tokens = self.tokenizer.encode(text, add_special_tokens=False).ids[: limit - 3]
-        ids = [facts.start_id, role_ids(facts)[not query], *tokens, facts.end_id]
+        # The graph takes an id out that stands for a token the model does not have.
+        start, end = (5 if each is None else each for each in (facts.start_id, facts.end_id))
+        ids = [start, role_ids(facts)[not query], *tokens, end]
         attention, emitted = [1] * len(ids), len(ids)
         if query:
             ids += [facts.mask_id] * (limit - len(ids))
@@ -82,6 +85,44 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "one marker for both": {"query_marker": SAME, "document_marker": SAME, "skip_queries": True},
 }
+
+
+BARE: dict[str, dict[str, Any]] = {
+    "no start token": {"start_id": None, "marker_second": False},
+    "no start token, marker second": {"start_id": None},
+    "no start token, marker second, no expansion": {"start_id": None, "query_expansion": False},
+    "no end token": {"end_id": None, "skip_queries": True},
+    "neither, attended": {"start_id": None, "end_id": None, "expansion_attended": True},
+    "neither, marker second": {"start_id": None, "end_id": None},
+    "neither": {"start_id": None, "end_id": None, "marker_second": False},
+    "neither, no expansion": {"start_id": None, "end_id": None, "query_expansion": False},
+    "start token alone": {"end_id": None, **UNMARKED, "mean_score": True},
+    "end token alone": {"start_id": None, **UNMARKED},
+    "one marker for both": {"start_id": None, "query_marker": SAME, "document_marker": SAME},
+}
+
+
+def bare(checkpoint: Checkpoint, **facts: Any) -> Checkpoint:
+    """Return a checkpoint whose tokenizer puts fewer tokens around a text."""
+    document = json.loads(checkpoint.tokenizer.text)
+    start, text, end = document["post_processor"]["single"]
+    pieces = [start, text, end]
+    for role, piece in (("start_id", start), ("end_id", end)):
+        if facts.get(role, 0) is None:
+            pieces.remove(piece)
+    document["post_processor"]["single"] = pieces
+    tokenizer = replace(checkpoint.tokenizer, text=json.dumps(document))
+    return replace(checkpoint, tokenizer=tokenizer, **facts)
+
+
+@pytest.mark.parametrize("variant", BARE)
+def test_columns_that_a_model_does_not_have_are_taken_out(
+    tiny_checkpoint: Path, variant: str
+) -> None:
+    checkpoint = bare(read_checkpoint(tiny_checkpoint), **BARE[variant])
+    library = Library(checkpoint, transformers.BertModel.from_pretrained(tiny_checkpoint))
+    wanted = library.scores(QUERIES, DOCUMENTS)
+    np.testing.assert_allclose(Embedder(checkpoint).scores(), wanted, atol=ROUNDING, rtol=0)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

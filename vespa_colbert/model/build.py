@@ -20,9 +20,6 @@ __all__ = ["build_encoder", "build_exact_encoder"]
 
 logger = logging.getLogger(__name__)
 
-# Plain matrix products: the exported graph is the smallest, and every exporter knows them.
-ATTENTION = "eager"
-
 
 def build_encoder(checkpoint: Checkpoint, *, dims: int | None = None) -> ContextualEncoder:
     """Return the torch module of a checkpoint: float32, in evaluation mode, on the CPU.
@@ -121,6 +118,8 @@ def _empty_module(encoder: Encoder) -> Any:
     try:
         import torch
         import transformers
+
+        from vespa_colbert.model.attention import attention_of
     except ModuleNotFoundError as error:
         raise MissingExtraError("export", "transformers") from error
     values = {key: value for key, value in encoder.config.items() if key != "model_type"}
@@ -128,7 +127,7 @@ def _empty_module(encoder: Encoder) -> Any:
         config = transformers.AutoConfig.for_model(encoder.model_type, **values)
         config.use_cache = False
         architecture = transformers.AutoModel._model_mapping[type(config)]
-        options = {"attn_implementation": ATTENTION, "dtype": torch.float32}
+        options = {"attn_implementation": attention_of(architecture), "dtype": torch.float32}
         if "add_pooling_layer" in inspect.signature(architecture.__init__).parameters:
             options["add_pooling_layer"] = False
         return transformers.AutoModel.from_config(config, **options)

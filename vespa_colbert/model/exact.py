@@ -9,12 +9,11 @@ from __future__ import annotations
 import torch  # noqa: TID253 - this module defines a torch class
 
 from vespa_colbert.checkpoint import Checkpoint
+from vespa_colbert.model.columns import MARKER_COLUMN, InsertedColumns
 from vespa_colbert.model.contextual import ContextualEncoder
 from vespa_colbert.model.roles import role_ids
 
 __all__ = ["ExactEncoder"]
-
-MARKER_COLUMN = 1
 
 
 class ExactEncoder(torch.nn.Module):  # type: ignore[misc]
@@ -40,7 +39,7 @@ class ExactEncoder(torch.nn.Module):  # type: ignore[misc]
         self.inner = inner
         query, document = checkpoint.query_marker, checkpoint.document_marker
         self.query_id = role_ids(checkpoint)[0]
-        self.has_markers = query is not None
+        self.columns = InsertedColumns(checkpoint)
         self.common_marker = query.id if query and document and query.id == document.id else None
         self.expansion_scored = checkpoint.query_expansion
         self.expansion_attended = checkpoint.expansion_attended
@@ -65,7 +64,8 @@ class ExactEncoder(torch.nn.Module):  # type: ignore[misc]
         is_query = self._is_query(input_ids)
         rows = self._rows(input_ids, attention_mask, is_query)
         kept = self._kept(input_ids, attention_mask, is_query)
-        place = kept.to(torch.int64).argmax(dim=1)[:, None, None].expand(-1, -1, rows.shape[2])
+        # ONNX Runtime 1.17 (Vespa 8.338) has no ArgMax of int64.
+        place = kept.to(torch.int32).argmax(dim=1)[:, None, None].expand(-1, -1, rows.shape[2])
         filled = torch.where((kept | is_query)[..., None], rows, rows.gather(1, place))
         return filled * self._lengths(kept, is_query)[..., None]
 
@@ -87,17 +87,21 @@ class ExactEncoder(torch.nn.Module):  # type: ignore[misc]
     ) -> torch.Tensor:
         """Return the encoder's row of each token, (batch, token, dim) float32.
 
-        A model without markers has none at column 1: the start token's stands there instead.
+        A column for which the model has no token gets the row of a neighbour.
         """
+        attended = attention
         if self.expansion_attended:
-            attention = torch.where(is_query, torch.ones_like(attention), attention)
-        if not self.has_markers:
-            rows = self.inner(_without_marker(ids), _without_marker(attention))
-            return torch.cat((rows[:, :1], rows), dim=1)
+            attended = torch.where(is_query, torch.ones_like(attention), attention)
         if self.common_marker is not None:
             marker = torch.full_like(ids[:, :1], self.common_marker)
             ids = torch.cat((ids[:, :1], marker, ids[:, 2:]), dim=1)
-        return self.inner(ids, attention)
+        if not self.columns.any:
+            return self.inner(ids, attended)
+        rows = self.inner(
+            self.columns.take_out(ids, attention, is_query),
+            self.columns.take_out(attended, attention, is_query),
+        )
+        return self.columns.put_back(rows, attention, is_query)
 
     def _kept(
         self, ids: torch.Tensor, attention: torch.Tensor, is_query: torch.Tensor
@@ -113,12 +117,9 @@ class ExactEncoder(torch.nn.Module):  # type: ignore[misc]
         if len(self.skip_ids):
             counted = (ids[..., None] != self.skip_ids).all(dim=-1)
             kept = kept & (counted if self.skip_queries else counted | is_query)
-        place = torch.arange(ids.shape[1], device=ids.device)[None, :]
         if self.start_row_dropped:
-            kept = kept & (place > 0)
-        if not self.has_markers:
-            kept = kept & (place != MARKER_COLUMN)
-        return kept
+            kept = kept & (torch.arange(ids.shape[1], device=ids.device)[None, :] > 0)
+        return kept & ~self.columns.inserted(attention) if self.columns.any else kept
 
     def _lengths(self, kept: torch.Tensor, is_query: torch.Tensor) -> torch.Tensor:
         """Return the length of each row: (batch, token) float32."""
@@ -126,8 +127,3 @@ class ExactEncoder(torch.nn.Module):  # type: ignore[misc]
         if self.mean_score:
             query = query / query.sum(dim=1, keepdim=True).clamp(min=1.0)
         return torch.where(is_query, query, torch.ones_like(query))
-
-
-def _without_marker(values: torch.Tensor) -> torch.Tensor:
-    """Return (batch, token - 1) of (batch, token): all but column 1."""
-    return torch.cat((values[:, :MARKER_COLUMN], values[:, MARKER_COLUMN + 1 :]), dim=1)
