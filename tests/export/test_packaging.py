@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 import string
 from collections.abc import Callable, Mapping
@@ -33,11 +34,13 @@ SETTINGS = "config_sentence_transformers.json"
 Copy = Callable[[], Path]
 
 
+REQUEST = ExportOptions(packaging="exact", dims=4, opset=17)
+
+
 @pytest.fixture(scope="module", name="exact")
 def exact_fixture(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     output = tmp_path_factory.mktemp("exact") / "model"
-    options = ExportOptions(packaging="exact", dims=4)
-    return export_checkpoint(read_checkpoint(tiny_checkpoint), output, options)
+    return export_checkpoint(read_checkpoint(tiny_checkpoint), output, REQUEST)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +126,7 @@ def test_a_model_with_one_marker_is_refused_whatever_is_accepted(
 def test_native_with_accepted_drift_says_so(copy: Copy, tmp_path: Path) -> None:
     source = copy()
     edit_json(source / SETTINGS, attend_to_expansion_tokens=True)
-    options = ExportOptions(packaging="native", accept_drift=True)
+    options = ExportOptions(packaging="native", accept_drift=True, opset=17)
     folder = export_checkpoint(read_checkpoint(source), tmp_path / "model", options)
     assert folder.packaging == "native"
     assert folder.has_drift
@@ -173,8 +176,8 @@ def test_native_dims_are_the_first_components_normalised_again(
     tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
     checkpoint = read_checkpoint(tiny_checkpoint)
-    wide = export_checkpoint(checkpoint, tmp_path / "wide", ExportOptions(dims=DIM))
-    narrow = export_checkpoint(checkpoint, tmp_path / "narrow", ExportOptions(dims=3))
+    wide = export_checkpoint(checkpoint, tmp_path / "wide", ExportOptions(dims=DIM, opset=17))
+    narrow = export_checkpoint(checkpoint, tmp_path / "narrow", ExportOptions(dims=3, opset=17))
     assert (wide.packaging, narrow.packaging) == ("native", "native")
     ids = np.random.default_rng(4).integers(0, len(VOCABULARY), (2, 11))
     attention = np.ones_like(ids)
@@ -214,7 +217,8 @@ def faults() -> Mapping[str, Callable[[ExactEncoder], None]]:
         module.start_row_dropped = True
 
     def marker_taken_out(module: ExactEncoder) -> None:
-        module.has_markers = False
+        module.columns = copy.copy(module.columns)
+        module.columns.has_marker = False
 
     found = (roles_swapped, nothing_skipped, attended, mean, start_dropped, marker_taken_out)
     return {each.__name__: each for each in found}
@@ -241,11 +245,11 @@ def test_a_wrong_exact_graph_never_gets_its_name(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_second_exporter_makes_the_same_exact_graph(
-    tiny_checkpoint: Path, exact: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.slow
+def test_both_exporters_make_the_same_exact_graph(
+    tiny_checkpoint: Path, exact: ModelFolder, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(export_module, "EXPORTERS", EXPORTERS[1:])
-    options = ExportOptions(packaging="exact", dims=4)
+    options = replace(REQUEST, opset=18)
     other = export_checkpoint(read_checkpoint(tiny_checkpoint), tmp_path / "model", options)
     ids = np.random.default_rng(6).integers(0, len(VOCABULARY), (3, 13))
     ids[:, 1] = IDS["[unused0]"], IDS["[unused1]"], IDS["[unused0]"]
@@ -254,9 +258,6 @@ def test_the_second_exporter_makes_the_same_exact_graph(
     np.testing.assert_allclose(
         run(other, ids, attention), run(exact, ids, attention), atol=1e-5, rtol=0
     )
-
-
-REQUEST = ExportOptions(packaging="exact", dims=4)
 
 
 @pytest.mark.parametrize(
@@ -268,7 +269,11 @@ REQUEST = ExportOptions(packaging="exact", dims=4)
         (replace(REQUEST, dims=3), False),
         (replace(REQUEST, packaging="native"), False),
         (replace(REQUEST, packaging="auto"), False),
-        (replace(REQUEST, opset=17), False),
+        (replace(REQUEST, opset=18), False),
+        (replace(REQUEST, dtype="fp16"), False),
+        (replace(REQUEST, optimize=True), False),
+        (replace(REQUEST, verify=False), True),
+        (replace(REQUEST, vespa_version="8.700.24"), False),
     ],
 )
 def test_a_model_folder_is_reused_for_the_same_request_alone(
@@ -302,6 +307,33 @@ def test_a_folder_with_drift_is_reused_only_where_drift_is_accepted(
     assert not export_model(tiny_checkpoint, tmp_path, export=REQUEST).reused
 
 
+def test_what_was_not_verified_is_not_reused_where_that_is_asked_for(
+    tiny_checkpoint: Path, exact: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unverified = replace(exact, verification=dict(exact.verification) | {"verified": False})
+    monkeypatch.setattr(pipeline_module, "read_model_folder", lambda _path: unverified)
+    monkeypatch.setattr(pipeline_module, "export_checkpoint", lambda *_args, **_more: exact)
+    assert not export_model(tiny_checkpoint, tmp_path, export=REQUEST).reused
+    hasty = replace(REQUEST, verify=False)
+    assert export_model(tiny_checkpoint, tmp_path, export=hasty).reused
+
+
+def test_a_dtype_that_loses_too_much_is_reused_only_where_that_is_accepted(
+    tiny_checkpoint: Path, exact: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lossy = replace(
+        exact,
+        graph=dict(exact.graph) | {"dtype": "int8"},
+        verification=dict(exact.verification) | {"loss": {"faults": ["mean cosine 0.9"]}},
+    )
+    monkeypatch.setattr(pipeline_module, "read_model_folder", lambda _path: lossy)
+    monkeypatch.setattr(pipeline_module, "export_checkpoint", lambda *_args, **_more: exact)
+    narrow = replace(REQUEST, dtype="int8")
+    assert not export_model(tiny_checkpoint, tmp_path, export=narrow).reused
+    accepting = replace(narrow, accept_drift=True)
+    assert export_model(tiny_checkpoint, tmp_path, export=accepting).reused
+
+
 def test_the_verb_says_which_packaging_and_why(
     copy: Copy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
@@ -310,6 +342,7 @@ def test_the_verb_says_which_packaging_and_why(
     source = copy()
     edit_json(source / SETTINGS, skiplist_words=list(string.punctuation[:5]))
     arguments = ["export", str(source), "-o", str(tmp_path / "model"), "--dims", "4"]
+    arguments += ["--opset", "17"]
 
     def verb(*more: str) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["vespa-colbert", *arguments, *more])

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vespa_colbert.cli.console import print_json, print_line, table
+from vespa_colbert.cli.effects import outlook_lines
 from vespa_colbert.cli.options import JsonFlag, RecipeOption, load_recipe, needed
 from vespa_colbert.cli.read_options import StatedOptions, read_options, takes_read_options
 
 if TYPE_CHECKING:
-    from vespa_colbert.export import Description
+    from vespa_colbert.export import Description, PackagingOutlook
 
 
 @takes_read_options
@@ -28,19 +29,20 @@ def command(
     Example: vespa-colbert inspect my-checkpoint
     """
     from vespa_colbert.checkpoint import read_checkpoint
-    from vespa_colbert.export import describe_checkpoint
+    from vespa_colbert.export import compare_packagings, describe_checkpoint
 
     said = load_recipe(recipe)
     path = needed(checkpoint or said.checkpoint.path, "the checkpoint", "checkpoint.path")
-    found = describe_checkpoint(read_checkpoint(path, read_options(said, stated)))
+    read = read_checkpoint(path, read_options(said, stated))
+    found, outlook = describe_checkpoint(read), compare_packagings(read)
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(found) | {"packaging": asdict(outlook)})
         return
-    for line in _lines(found):
+    for line in _lines(found, outlook):
         print_line(line)
 
 
-def _lines(found: Description) -> list[str]:
+def _lines(found: Description, outlook: PackagingOutlook) -> list[str]:
     """Return the description as lines of text."""
     encoder = ", ".join(f"{name} {value}" for name, value in found.encoder.items())
     lines = [
@@ -58,12 +60,7 @@ def _lines(found: Description) -> list[str]:
     if found.embedder is not None:
         lines += ["", "the colbert-embedder that it leads to"]
         lines += table([(name, str(value)) for name, value in asdict(found.embedder).items()])
-    if found.differences:
-        lines += ["", "where Vespa's embedder differs from the training library"]
-        lines += [
-            f"  {each.point}: library: {each.library}; Vespa: {each.vespa}"
-            for each in found.differences
-        ]
+    lines += ["", *outlook_lines(outlook)]
     return lines + [f"warning: {warning}" for warning in found.warnings]
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import string
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from vespa_colbert.checkpoint import Checkpoint, Marker
 from vespa_colbert.errors import ExportError
+from vespa_colbert.export.differences import Difference, Subject, points_of
 from vespa_colbert.export.model_folder import EmbedderSpec
 from vespa_colbert.export.options import Packaging
 from vespa_colbert.model import role_ids
@@ -20,24 +19,6 @@ __all__ = [
     "embedder_spec",
     "native_differences",
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """A point in which Vespa's embedder does not do what the training library does.
-
-    Attributes:
-        point: What differs.
-        library: What the training library does.
-        vespa: What Vespa's embedder does with the plain graph.
-        faithful: Whether scores are nevertheless those of the model, up to the context that a
-            removed punctuation token gave to the others.
-    """
-
-    point: str
-    library: str
-    vespa: str
-    faithful: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +55,8 @@ def describe_checkpoint(checkpoint: Checkpoint) -> Description:
     """Return all that is known of a checkpoint, as plain data."""
     encoder = checkpoint.encoder
     markers = {checkpoint.query_marker is None, checkpoint.document_marker is None}
-    packaging: Packaging = "exact" if markers == {True} else "native"
+    bare = None in {checkpoint.start_id, checkpoint.end_id}
+    packaging: Packaging = "exact" if bare or markers == {True} else "native"
     return Description(
         path=str(checkpoint.path),
         layout=checkpoint.layout,
@@ -115,32 +97,35 @@ def embedder_spec(
 
     Args:
         checkpoint: The model.
-        packaging: What reads the windows: an exact graph takes the marker of a model without one
-            out again, so that its windows are one token longer than the library's.
+        packaging: What reads the windows: an exact graph takes start token, marker and end token
+            out again where the model has none, so that its windows are longer than the library's.
         dims: Components that are left of a token vector; None for all.
 
     Raises:
-        ExportError: If the checkpoint has no marker and the graph is native: the embedder always
-            inserts one.
+        ExportError: If the checkpoint has no start token, no marker or no end token and the graph
+            is native: the embedder always inserts all three.
 
     Source: col-bert-embedder.def and ColBertEmbedder.buildTransformerInput, Vespa 8.700.24.
     """
     query, document = checkpoint.query_marker, checkpoint.document_marker
-    has_markers = query is not None and document is not None
+    ends = (checkpoint.start_id, checkpoint.end_id)
     if packaging == "exact":
         query_id, document_id = role_ids(checkpoint)
-    elif query is not None and document is not None:
+    elif query is not None and document is not None and None not in ends:
         query_id, document_id = query.id, document.id
     else:
         raise ExportError(
-            f"{checkpoint.path}: expected a query and a document marker, got a model without: "
-            "Vespa's colbert-embedder always inserts one; export with packaging exact"
+            f"{checkpoint.path}: expected a start token, a query and a document marker and an end "
+            f"token, got a model without {_absent(checkpoint)}: Vespa's colbert-embedder always "
+            "inserts them; export with packaging exact"
         )
-    inserted = 0 if has_markers else 1
+    inserted = sum(each is None for each in (query, *ends))
+    # Any id of the vocabulary stands for a token that the graph takes out again.
+    start_id, end_id = (checkpoint.pad_id if each is None else each for each in ends)
     return EmbedderSpec(
         dim=dims or checkpoint.dim,
-        start_id=checkpoint.start_id,
-        end_id=checkpoint.end_id,
+        start_id=start_id,
+        end_id=end_id,
         mask_id=checkpoint.mask_id,
         pad_id=checkpoint.pad_id,
         query_marker_id=query_id,
@@ -155,82 +140,23 @@ def embedder_spec(
 def native_differences(checkpoint: Checkpoint) -> tuple[Difference, ...]:
     """Return where Vespa's embedder, given the plain graph, differs from the library.
 
+    What shows only when the tokenizer runs is not among it.
+
     Source: ColBertEmbedder, Vespa 8.700.24, against ColBERT.encode, PyLate 1.4.0.
     """
-    return tuple(_differences(checkpoint))
+    subject = Subject(checkpoint=checkpoint)
+    return tuple(point.difference(subject) for point in points_of(subject, "native"))
 
 
-def _differences(checkpoint: Checkpoint) -> Iterator[Difference]:
-    if checkpoint.query_marker is None or checkpoint.document_marker is None:
-        yield Difference(
-            point="marker", library="none", vespa="always inserted after the start", faithful=False
-        )
-    if checkpoint.expansion_attended:
-        yield Difference(
-            point="attention to expansion tokens",
-            library="the query's tokens attend to them",
-            vespa="never",
-            faithful=False,
-        )
-    yield from _punctuation(checkpoint)
-    yield from _rows_and_score(checkpoint)
-    if checkpoint.lower_case and not checkpoint.tokenizer.lower_cases:
-        yield Difference(
-            point="lower-casing",
-            library="before the tokenizer",
-            vespa="only what tokenizer.json does, which keeps case",
-            faithful=False,
-        )
-
-
-def _rows_and_score(checkpoint: Checkpoint) -> Iterator[Difference]:
-    if checkpoint.skip_queries:
-        yield Difference(
-            point="skip words in queries",
-            library="their rows are left out of queries too",
-            vespa="every row of a query counts",
-            faithful=False,
-        )
-    if checkpoint.start_row_dropped:
-        yield Difference(
-            point="row of the start token",
-            library="no token vector",
-            vespa="a token vector like the others",
-            faithful=False,
-        )
-    if checkpoint.mean_score:
-        yield Difference(
-            point="score",
-            library="mean over the query's token vectors",
-            vespa="their sum, in the profiles printed here",
-            faithful=False,
-        )
-    if checkpoint.strip and not checkpoint.tokenizer.ignores_outer_space:
-        yield Difference(
-            point="white space around a text",
-            library="stripped before the tokenizer",
-            vespa="part of the text, which changes the first or last tokens",
-            faithful=False,
-        )
-
-
-def _punctuation(checkpoint: Checkpoint) -> Iterator[Difference]:
-    vespa = "left out of documents before encoding, so that their neighbours' context changes"
-    if sorted(checkpoint.skip_words) == sorted(string.punctuation):
-        yield Difference(
-            point="punctuation",
-            library="encoded, its rows left out of documents after",
-            vespa=vespa,
-            faithful=True,
-        )
-    else:
-        words = " ".join(checkpoint.skip_words) or "none"
-        yield Difference(
-            point="punctuation",
-            library=f"rows left out of documents: {words}",
-            vespa=f"the 32 ASCII punctuation characters are {vespa}",
-            faithful=False,
-        )
+def _absent(checkpoint: Checkpoint) -> str:
+    """Return which of the tokens that Vespa's embedder inserts a model does not have."""
+    tokens = {
+        "start token": checkpoint.start_id,
+        "query marker": checkpoint.query_marker,
+        "document marker": checkpoint.document_marker,
+        "end token": checkpoint.end_id,
+    }
+    return ", ".join(name for name, token in tokens.items() if token is None)
 
 
 def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -251,6 +177,7 @@ def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
         "skip_queries": checkpoint.skip_queries,
         "start_row_dropped": checkpoint.start_row_dropped,
         "mean_score": checkpoint.mean_score,
+        "marker_second": checkpoint.marker_second,
     }
 
 

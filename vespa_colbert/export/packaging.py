@@ -6,22 +6,19 @@ into ``tokenizer.json``, so that Vespa's embedder, unchanged, gives the library'
 
 from __future__ import annotations
 
-import string
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from vespa_colbert.checkpoint import Checkpoint
-from vespa_colbert.errors import ExportError
-from vespa_colbert.export.describe import Difference, native_differences
+from vespa_colbert.errors import CheckpointError, ExportError, MissingExtraError
+from vespa_colbert.export.differences import Difference, Subject, points_of
 from vespa_colbert.export.options import Packaging, PackagingRequest
 from vespa_colbert.export.tokenizer_file import (
     check_tokenizer,
-    lone_punctuation_ids,
+    exact_tokenizer_text,
     open_tokenizer,
 )
 
-__all__ = ["PackagingChoice", "choose_packaging", "exact_differences"]
+__all__ = ["PackagingChoice", "PackagingOutlook", "choose_packaging", "compare_packagings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +43,23 @@ class PackagingChoice:
         return tuple(each for each in self.differences if not each.faithful)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackagingOutlook:
+    """What each packaging of a checkpoint would be, before anything is exported.
+
+    Attributes:
+        auto: What ``auto`` takes; None where that cannot be said, or nothing can be made.
+        reason: Why.
+        native: Where Vespa's embedder, given the plain graph, differs from the library.
+        exact: The same with exact files.
+    """
+
+    auto: Packaging | None
+    reason: str
+    native: tuple[Difference, ...]
+    exact: tuple[Difference, ...]
+
+
 def choose_packaging(
     checkpoint: Checkpoint, requested: PackagingRequest, *, accept_drift: bool = False
 ) -> PackagingChoice:
@@ -61,10 +75,9 @@ def choose_packaging(
         ExportError: If scores would change and that is not accepted, or no packaging can be made.
         MissingExtraError: If tokenizers is not installed.
     """
-    tokenizer = open_tokenizer(checkpoint.tokenizer.text, checkpoint)
-    check_tokenizer(tokenizer, checkpoint)
+    subject = _opened(checkpoint)
     _check_markers(checkpoint)
-    native = (*native_differences(checkpoint), *_tokenizer_differences(checkpoint, tokenizer))
+    native = _differences(subject, "native")
     lost = [each.point for each in native if not each.faithful]
     packaging: Packaging
     if requested == "auto":
@@ -76,36 +89,62 @@ def choose_packaging(
         requested=requested,
         packaging=packaging,
         reason=reason,
-        differences=native if packaging == "native" else exact_differences(),
+        differences=_differences(subject, packaging),
     )
     if choice.drift and not accept_drift:
         raise ExportError(_refusal(checkpoint, choice))
     return choice
 
 
-def exact_differences() -> tuple[Difference, ...]:
-    """Return where Vespa's embedder, given exact files, still differs from the library."""
-    return (
-        Difference(
-            point="a text that is one ASCII punctuation character",
-            library="encoded like any other",
-            vespa="encoded like an empty text",
-            faithful=True,
-        ),
+def compare_packagings(checkpoint: Checkpoint) -> PackagingOutlook:
+    """Return both packagings of a checkpoint and which of them ``auto`` takes; makes no files."""
+    subject = Subject(checkpoint=checkpoint)
+    auto: Packaging | None = None
+    try:
+        subject = _opened(checkpoint)
+        choice = choose_packaging(checkpoint, "auto")
+        if choice.packaging == "exact":
+            # What cannot be made is not taken.
+            exact_tokenizer_text(checkpoint)
+        auto, reason = choice.packaging, choice.reason
+    except (CheckpointError, ExportError, MissingExtraError) as error:
+        reason = str(error)
+    return PackagingOutlook(
+        auto=auto,
+        reason=reason,
+        native=_differences(subject, "native"),
+        exact=_differences(subject, "exact"),
     )
+
+
+def _opened(checkpoint: Checkpoint) -> Subject:
+    """Return the checkpoint with its tokenizer, which agrees with what was read of its file.
+
+    Raises:
+        CheckpointError: If it does not.
+        MissingExtraError: If tokenizers is not installed.
+    """
+    tokenizer = open_tokenizer(checkpoint.tokenizer.text, checkpoint)
+    check_tokenizer(tokenizer, checkpoint)
+    return Subject(checkpoint=checkpoint, tokenizer=tokenizer)
+
+
+def _differences(subject: Subject, packaging: Packaging) -> tuple[Difference, ...]:
+    return tuple(point.difference(subject) for point in points_of(subject, packaging))
 
 
 def _harmless(differences: tuple[Difference, ...]) -> str:
     """Return why native packaging is faithful."""
-    points = ", ".join(each.point for each in differences)
-    return f"only the context of punctuation differs ({points})" if points else "nothing differs"
+    points = " and ".join(each.point for each in differences)
+    return f"only {points} differ" if points else "nothing differs"
 
 
 def _check_markers(checkpoint: Checkpoint) -> None:
     """Return nothing if queries and documents both have a marker, or neither has.
 
     Raises:
-        ExportError: If only one side has: its texts have other positions than Vespa's.
+        ExportError: If only one side has: its texts have other positions than Vespa's. Also if
+            nothing at all is put around a text.
     """
     markers = {"query": checkpoint.query_marker, "document": checkpoint.document_marker}
     absent = [role for role, marker in markers.items() if marker is None]
@@ -115,25 +154,10 @@ def _check_markers(checkpoint: Checkpoint) -> None:
             f"the {absent[0]}: no packaging can give Vespa's embedder such a model, which always "
             "inserts a marker on both sides"
         )
-
-
-def _tokenizer_differences(checkpoint: Checkpoint, tokenizer: Any) -> Iterator[Difference]:
-    """Yield what shows only when the tokenizer runs.
-
-    Source: the constructor of ColBertEmbedder, Vespa 8.700.24.
-    """
-    if sorted(checkpoint.skip_words) != sorted(string.punctuation):
-        return  # Already a difference, whatever the ids.
-    dropped, skipped = lone_punctuation_ids(tokenizer), set(checkpoint.skip_ids)
-    if dropped != skipped:
-        names = {place: token for token, place in checkpoint.tokenizer.vocabulary.items()}
-        listed = " ".join(names.get(each, str(each)) for each in sorted(dropped - skipped))
-        kept = " ".join(names.get(each, str(each)) for each in sorted(skipped - dropped))
-        yield Difference(
-            point="tokens of punctuation",
-            library=f"left out of documents, and {kept} too" if kept else "left out of documents",
-            vespa=f"left out of documents, and {listed} too" if listed else "left out of documents",
-            faithful=False,
+    if {checkpoint.query_marker, checkpoint.start_id, checkpoint.end_id} == {None}:
+        raise ExportError(
+            f"{checkpoint.path}: expected a model with a marker or with a token before or after a "
+            "text, got none of them: an empty text would have no token, and no rows"
         )
 
 

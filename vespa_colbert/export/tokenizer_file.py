@@ -109,17 +109,19 @@ def check_tokenizer(tokenizer: Any, checkpoint: Checkpoint) -> None:
     """Return nothing if the tokenizer agrees with what was read of its file.
 
     Raises:
-        CheckpointError: If it fails, or gives a text other first and last tokens.
+        CheckpointError: If it fails, or puts other tokens around a text.
     """
     where = f"{checkpoint.path}: tokenizer.json"
     try:
         ids = tokenizer.encode(SAMPLE).ids
     except Exception as error:  # the library raises Exception itself
         raise CheckpointError(f"{where}: the tokenizers library refuses it: {error}") from error
-    wanted = (checkpoint.start_id, checkpoint.end_id)
-    if len(ids) < 3 or (ids[0], ids[-1]) != wanted:
+    around = (checkpoint.start_id, checkpoint.end_id)
+    start, end = ([] if each is None else [each] for each in around)
+    text = _ids(tokenizer, SAMPLE)
+    if not text or ids != [*start, *text, *end]:
         raise CheckpointError(
-            f"{where}: expected texts to begin and end with the ids {wanted}, got {ids[:1]} and "
+            f"{where}: expected texts to begin and end with the ids {around}, got {ids[:1]} and "
             f"{ids[-1:]}"
         )
 
