@@ -17,7 +17,7 @@ HIDDEN = {"__pycache__", "_templates"}
 
 
 def test_the_code_map_is_the_real_tree() -> None:
-    rows = re.findall(r"^\| `([\w/]+)/` \| .+ \| `([\w./]+)` \|$", README, re.MULTILINE)
+    rows = re.findall(r"^\| `([\w/]+)/` \| .+ \| `([\w./-]+)` \|$", README, re.MULTILINE)
     listed = {folder for folder, _first in rows}
 
     top = {path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] != "."}

@@ -10,13 +10,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from vespa_colbert.errors import ExportError
-from vespa_colbert.export.dtype import (
-    GATES,
-    Loss,
-    convert_dtype,
-    gate_faults,
-    measure_loss,
-)
+from vespa_colbert.export.dtype import convert_dtype
+from vespa_colbert.export.loss import GATES
 
 WORDS, WIDTH, DIM = 50, 64, 16
 
@@ -96,39 +91,76 @@ def test_fp32_is_left_as_it_is(graph: Path) -> None:
     assert graph.read_bytes() == before
 
 
-def test_losses_are_worked_out_by_hand() -> None:
-    wanted = [
-        np.eye(2, dtype=np.float32)[:1],
-        np.eye(2, dtype=np.float32)[:1],
-        -np.eye(2, dtype=np.float32)[:1],
-    ]
-    got = [wanted[0], -wanted[1], -wanted[2]]
+def shared(graph: Path) -> Path:
+    """Let the body use what the end of the graph uses: a constant node and an initializer."""
+    model = onnx.load(graph)
+    scale = numpy_helper.from_array(np.array(0.001, np.float32), "scale")
+    model.graph.initializer.append(scale)
+    model.graph.node.insert(
+        0, helper.make_node("Constant", [], ["tiny"], value=numpy_helper.from_array(TINY))
+    )
+    model.graph.node[2].input[1] = "scaled"
+    model.graph.node.insert(2, helper.make_node("Mul", ["first", "scale"], ["small"]))
+    model.graph.node.insert(3, helper.make_node("Add", ["small", "tiny"], ["scaled"]))
+    del model.graph.node[-1]
+    model.graph.node.extend([
+        helper.make_node("Mul", ["rows", "scale"], ["scaled_rows"]),
+        helper.make_node("ReduceL2", ["scaled_rows", "axis"], ["length"], keepdims=1),
+        helper.make_node("Add", ["length", "tiny"], ["safe"]),
+        helper.make_node("Div", ["scaled_rows", "safe"], ["contextual"]),
+    ])
+    model.graph.initializer.append(numpy_helper.from_array(np.array([-1]), "axis"))
+    onnx.checker.check_model(model)
+    onnx.save(model, graph)
+    return graph
 
-    loss = measure_loss(wanted, got, queries=1)
 
-    # Rows (1 0), (1 0), (-1 0) against (1 0), (-1 0), (1 0): cosines 1, -1, -1.
-    assert loss.cosine == pytest.approx(-1 / 3, rel=1e-6)
-    assert (loss.worst, loss.sign_flips, loss.top_agreement) == (2.0, 2 / 6, 0.0)
+TINY = np.array(1e-12, np.float32)
+"""Zero in half precision."""
 
 
-def test_what_is_not_finite_is_refused() -> None:
-    good = [np.ones((1, 2), np.float32)] * 2
-    with pytest.raises(ExportError, match="NaN"):
-        measure_loss(good, [good[0], good[1] * np.float32(np.nan)], queries=1)
+def test_what_body_and_end_share_stays_float32_at_the_end(graph: Path) -> None:
+    before = rows(shared(graph))
+
+    convert_dtype(graph, "fp16")
+
+    after = rows(graph)
+    assert 0 < np.abs(after - before).max() < GATES["fp16"].worst
+    assert np.abs(np.linalg.norm(after, axis=1) - 1).max() < 1e-6
+    weights = {t.name: t.data_type for t in onnx.load(graph).graph.initializer}
+    assert {weights["scale"], weights["float32_scale"]} == {TensorProto.FLOAT16, TensorProto.FLOAT}
 
 
-@pytest.mark.parametrize(
-    ("loss", "fault"),
-    [
-        (Loss(worst=1e-3, cosine=0.99999, sign_flips=0.0, top_agreement=1.0), None),
-        (Loss(worst=3e-3, cosine=0.99999, sign_flips=0.0, top_agreement=1.0), "largest"),
-        (Loss(worst=1e-3, cosine=0.99, sign_flips=0.0, top_agreement=1.0), "cosine"),
-        (Loss(worst=1e-3, cosine=0.99999, sign_flips=0.1, top_agreement=1.0), "signs"),
-        (Loss(worst=1e-3, cosine=0.99999, sign_flips=0.0, top_agreement=0.5), "best document"),
-    ],
-)
-def test_the_gate_names_what_was_lost(loss: Loss, fault: str | None) -> None:
-    faults = gate_faults("fp16", loss)
+def test_a_residual_around_the_projection_is_finished_in_float32(graph: Path) -> None:
+    model = onnx.load(graph)
+    last = model.graph.node[-1]
+    last.input[0] = "sum"
+    random = np.random.default_rng(4).standard_normal((WIDTH, DIM)).astype(np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(random / 8, "beside"))
+    model.graph.node.insert(4, helper.make_node("MatMul", ["words", "beside"], ["skipped"]))
+    model.graph.node.insert(5, helper.make_node("Add", ["rows", "skipped"], ["sum"]))
+    onnx.save(model, graph)
+    before = rows(graph)
 
-    assert len(faults) == (fault is not None)
-    assert fault is None or fault in faults[0]
+    convert_dtype(graph, "fp16")
+
+    after = rows(graph)
+    assert 0 < np.abs(after - before).max() < GATES["fp16"].worst
+    assert np.abs(np.linalg.norm(after, axis=1) - 1).max() < 1e-6
+
+
+def test_a_graph_without_a_product_is_refused(graph: Path) -> None:
+    model = onnx.load(graph)
+    del model.graph.node[1:]
+    model.graph.node[0].output[0] = "contextual"
+    onnx.save(model, graph)
+
+    with pytest.raises(ExportError, match="matrix product"):
+        convert_dtype(graph, "fp16")
+
+
+def test_what_a_converter_does_not_take_is_one_error(graph: Path) -> None:
+    graph.write_bytes(b"no graph")
+
+    with pytest.raises(ExportError, match=r"int8: ONNX Runtime's converter fails"):
+        convert_dtype(graph, "int8")

@@ -47,7 +47,7 @@ DOCUMENTS = (
 def exact_fixture(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     output = tmp_path_factory.mktemp("exact") / "model"
     return export_checkpoint(
-        read_checkpoint(tiny_checkpoint), output, ExportOptions(packaging="exact")
+        read_checkpoint(tiny_checkpoint), output, ExportOptions(packaging="exact", opset=17)
     )
 
 
@@ -75,7 +75,7 @@ def test_a_pylate_model(
     assert wanted.size >= 200
     got = java_scores(java, exact, QUERIES, DOCUMENTS)
     np.testing.assert_allclose(got, wanted, atol=SCORE_ROUNDING, rtol=0)
-    native = export_checkpoint(checkpoint, tmp_path / "native")
+    native = export_checkpoint(checkpoint, tmp_path / "native", ExportOptions(opset=17))
     assert native.packaging == "native"
     # Texts are such that removing punctuation before the encoder shows.
     assert np.abs(java_scores(java, native, QUERIES, DOCUMENTS) - wanted).max() > 0.01
@@ -85,7 +85,7 @@ def test_attended_expansion_and_fewer_dims(java: VespaJava, copy: Copy, tmp_path
     source = copy()
     edit_json(source / "config_sentence_transformers.json", attend_to_expansion_tokens=True)
     checkpoint = read_checkpoint(source)
-    folder = export_checkpoint(checkpoint, tmp_path / "model", ExportOptions(dims=5))
+    folder = export_checkpoint(checkpoint, tmp_path / "model", ExportOptions(dims=5, opset=17))
     assert (folder.packaging, folder.embedder.dim) == ("exact", 5)
     library = Library(checkpoint, transformers.BertModel.from_pretrained(source), dims=5)
     wanted = library.scores(QUERIES, DOCUMENTS)
@@ -97,7 +97,7 @@ def test_attended_expansion_and_fewer_dims(java: VespaJava, copy: Copy, tmp_path
 
 
 def test_a_model_like_m3(java: VespaJava, m3: Checkpoint, m3_folder: Path, tmp_path: Path) -> None:
-    folder = export_checkpoint(m3, tmp_path / "model")
+    folder = export_checkpoint(m3, tmp_path / "model", ExportOptions(opset=17))
     assert folder.packaging == "exact"
     library = Library(m3, transformers.XLMRobertaModel.from_pretrained(m3_folder))
     wanted = library.scores(QUERIES, DOCUMENTS)
@@ -118,7 +118,7 @@ def test_a_mean_without_markers_over_words_skipped_on_both_sides(
         lower_case=True,
         strip=True,
     )
-    folder = export_checkpoint(checkpoint, tmp_path / "model")
+    folder = export_checkpoint(checkpoint, tmp_path / "model", ExportOptions(opset=17))
     library = Library(checkpoint, transformers.XLMRobertaModel.from_pretrained(m3_folder))
     wanted = library.scores(QUERIES, DOCUMENTS)
     got = java_scores(java, folder, QUERIES, DOCUMENTS)

@@ -52,7 +52,10 @@ def assert_whole_and_repeatable(checkpoint: Path, output: Path, opset: int) -> N
 
 @pytest.mark.parametrize(
     ("opset", "moments", "steps"),
-    [(17, 1, 4), pytest.param(18, 25, 30, marks=pytest.mark.slow)],
+    [
+        pytest.param(17, 1, 4, marks=pytest.mark.slow),
+        pytest.param(18, 25, 30, marks=pytest.mark.slow),
+    ],
 )
 def test_a_killed_export_leaves_the_old_folder_or_the_whole_new_one(
     tiny_checkpoint: Path, output: Path, opset: int, moments: int, steps: int

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import traceback
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -9,10 +11,14 @@ import pytest
 from lxml import etree
 
 from vespa_colbert.errors import ExportError
-from vespa_colbert.export.model_folder import EmbedderSpec, ModelFolder
-from vespa_colbert.export.publish import model_card, plan_upload, push_model
+from vespa_colbert.export.model_folder import EmbedderSpec, ModelFolder, read_model_folder
+from vespa_colbert.export.publish import check_repository, model_card, plan_upload, push_model
 from vespa_colbert.files import FileDigest, digest_file
 
+LOSS = {
+    "dtype": "int8", "queries": 12, "documents": 24, "worst": 0.1, "cosine": 0.97,
+    "sign_flips": 0.05, "top_agreement": 0.9, "rank_agreement": 0.9, "faults": ["mean cosine"],
+}  # fmt: skip
 SPEC = EmbedderSpec(
     dim=8, start_id=101, end_id=102, mask_id=103, pad_id=0, query_marker_id=1,
     document_marker_id=2, max_query_tokens=32, max_document_tokens=180, max_tokens=512,
@@ -32,8 +38,8 @@ def folder(tmp_path: Path) -> ModelFolder:
         packaging="native",
         checkpoint={"name": "tiny", "layout": "pylate"},
         versions={},
-        graph={},
-        verification={"cases": [{"worst": 2e-7}, {"worst": 3e-7}]},
+        graph={"dtype": "fp32"},
+        verification={"verified": True, "cases": [{"worst": 2e-7}, {"worst": 3e-7}]},
         files=files,
     )
     (tmp_path / "embedder.json").write_text(made.manifest())
@@ -60,7 +66,8 @@ def test_the_card_has_the_figures_and_a_recipe_that_prints_a_package(folder: Mod
 
     card = model_card(folder, "org/model")
 
-    assert "3.0e-07 on 2 batch" in card
+    assert "3.0e-07 on 2 shapes" in card
+    assert "license: unknown" in card
     recipe = folder.path / "recipe.toml"
     recipe.write_text(card.split("```toml\n")[1].split("```")[0])
     render_app(recipe_application(read_recipe(recipe)), folder.path / "app")
@@ -91,16 +98,66 @@ def test_everything_goes_up_in_one_commit(
     assert sent["files"] == ["README.md", "embedder.json", "model.onnx", "tokenizer.json"]
 
 
+def test_the_card_says_what_was_lost_and_what_was_not_checked(folder: ModelFolder) -> None:
+    narrow = replace(
+        folder,
+        graph={
+            "dtype": "int8",
+            "opset": 18,
+            "ir_version": 9,
+            "fused": {"Attention": 6},
+            "target": {"vespa": "8.338.38"},
+        },
+        reason="asked for",
+        differences=({"point": "score", "library": "mean", "vespa": "sum", "faithful": False},),
+        verification={"verified": False, "cases": [], "loss": LOSS},
+    )
+
+    card = model_card(narrow, "org/model")
+
+    for fact in (
+        "dtype: int8",
+        "mean cosine 0.97, wanted at least 0.98",
+        "**more is lost than this tool allows by itself**",
+        "comparison, as float32: not checked against torch",
+        "packaging: native (asked for)",
+        "score: the training library: mean; Vespa: sum; **this changes scores**",
+        "own: 6 Attention",
+        "loads in Vespa 8.338.38 or newer (opset 18, IR version 9)",
+    ):
+        assert fact in card
+
+
+@pytest.mark.parametrize("name", ["model", "org/", "../org/model", "org/model/more", ""])
+def test_a_name_that_the_hub_cannot_have_is_refused_before_anything_else(name: str) -> None:
+    with pytest.raises(ExportError, match="expected organisation/model"):
+        check_repository(name)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "403 Forbidden\nAuthorization: Bearer hf_secret",
+        "403 Forbidden for hf_secret",
+        "403 Forbidden, header Authorization: Bearer private-token",
+        "403 Forbidden with private-token",
+    ],
+)
 def test_a_refusal_is_one_error_without_the_token(
-    folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
+    folder: ModelFolder, monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
     class Hub:
         def create_repo(self, *_arguments: Any, **_named: Any) -> NoReturn:
-            raise OSError("403 Forbidden\nAuthorization: Bearer hf_secret")
+            raise OSError(said)
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
+    monkeypatch.setattr(huggingface_hub, "get_token", lambda: "private-token")
 
     with pytest.raises(ExportError, match="403 Forbidden") as error:
         push_model(folder, "org/model")
 
-    assert "hf_secret" not in str(error.value)
+    shown = "".join(traceback.format_exception(error.value))
+    assert "secret" not in shown
+    assert "private-token" not in shown
+    assert f"the model folder {folder.path} is whole" in str(error.value)
+    assert read_model_folder(folder.path).files == folder.files

@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vespa_colbert.cli.console import Console, print_json, print_line
+from vespa_colbert.cli.console import Console, print_json, print_line, table
+from vespa_colbert.cli.effects import effect_lines
+from vespa_colbert.cli.export_options import (
+    export_options,
+    takes_export_options,
+    takes_push_options,
+)
+from vespa_colbert.cli.flags import Given
 from vespa_colbert.cli.options import JsonFlag, RecipeOption, load_recipe, needed
 from vespa_colbert.cli.read_options import StatedOptions, read_options, takes_read_options
+from vespa_colbert.errors import SpecError
+
+if TYPE_CHECKING:
+    from vespa_colbert.export import ModelFolder
 
 
+@takes_push_options
+@takes_export_options
 @takes_read_options
 def command(
     checkpoint: Annotated[Path | None, typer.Argument(help="The checkpoint folder.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The model folder.")] = None,
-    opset: Annotated[int | None, typer.Option("--opset", help="ONNX operator set.")] = None,
-    packaging: Annotated[
-        Literal["auto", "native", "exact"] | None,
-        typer.Option("--packaging", help="The plain graph, or the training library's semantics."),
-    ] = None,
-    dims: Annotated[
-        int | None, typer.Option("--dims", help="Components to leave of a token vector.")
-    ] = None,
-    accept_drift: Annotated[
-        bool, typer.Option("--accept-drift", help="Write a model whose scores will change.")
-    ] = False,
     recipe: RecipeOption = None,
     as_json: JsonFlag = False,
     stated: StatedOptions | None = None,
+    asked: Given | None = None,
+    push: Given | None = None,
 ) -> None:
     """Convert a checkpoint to a model folder, compared with torch before it gets its name.
 
@@ -39,31 +43,88 @@ def command(
     """
     from vespa_colbert.pipeline import export_model
 
+    _check_push(push or {})
     said = load_recipe(recipe)
-    export = said.export.options
-    export = replace(
-        export,
-        opset=opset or export.opset,
-        packaging=packaging or export.packaging,
-        dims=export.dims if dims is None else dims,
-        accept_drift=accept_drift or export.accept_drift,
-    )
     made = export_model(
         needed(checkpoint or said.checkpoint.path, "the checkpoint", "checkpoint.path"),
         output or said.export.output,
-        export=export,
+        export=export_options(said, asked),
         options=read_options(said, stated),
         reporter=Console(),
     )
-    folder = made.value
+    if not as_json:
+        _print(_lines(made.value, reused=made.reused))
+    sent = _push(made.value, **push) if push else {}
     if as_json:
-        print_json({"reused": made.reused, "path": folder.path, **json.loads(folder.manifest())})
-        return
-    state = "still valid, reused" if made.reused else "written"
-    worst = max(case["worst"] for case in folder.verification["cases"])
-    print_line(
+        facts = json.loads(made.value.manifest())
+        print_json({"reused": made.reused, "path": made.value.path, **facts, **sent})
+    elif sent:
+        _print(_upload_lines(sent["upload"]))
+
+
+def _check_push(push: Given) -> None:
+    """Return nothing if a push can be tried; asked before the work that comes first."""
+    from vespa_colbert.export.publish import check_repository
+
+    if "push_to_hub" in push:
+        check_repository(push["push_to_hub"])
+    elif push:
+        raise SpecError("--dry-run and --private go with --push-to-hub")
+
+
+def _print(lines: list[str]) -> None:
+    for line in lines:
+        print_line(line)
+
+
+def _lines(folder: ModelFolder, *, reused: bool) -> list[str]:
+    """Return what there is to say of a model folder."""
+    graph = folder.graph
+    state = "still valid, reused" if reused else "written"
+    summary = (
         f"{folder.path}: {state}; packaging {folder.packaging} ({folder.reason}); contextual "
-        f"{folder.embedder.dim} wide, opset "
-        f"{folder.graph['opset']}, largest difference to torch {worst:.1e} on "
-        f"{len(folder.verification['cases'])} shapes"
+        f"{folder.embedder.dim} wide, opset {graph['opset']}, {graph['dtype']}, for Vespa "
+        f"{graph['target']['vespa']} or newer; {folder.comparison}"
     )
+    lines = [summary]
+    if fused := graph["fused"]:
+        listed = ", ".join(f"{count} {operator}" for operator, count in fused.items())
+        lines.append(f"  fused: {listed}")
+    return [*lines, *_loss_lines(folder), *effect_lines(folder)]
+
+
+def _loss_lines(folder: ModelFolder) -> list[str]:
+    """Return what a narrow dtype lost, with what is allowed."""
+    from vespa_colbert.export.loss import loss_lines
+
+    loss = folder.verification.get("loss")
+    if loss is None:
+        return []
+    verdict = ": more is lost than is allowed" if loss["faults"] else ""
+    texts = f"{loss['queries']} queries and {loss['documents']} documents"
+    lines = [f"  {loss['dtype']} beside fp32, on {texts}{verdict}"]
+    lines += [f"    {line}" for line in loss_lines(loss["dtype"], loss)]
+    if cases := loss.get("cases"):
+        worst = max(case["worst"] for case in cases)
+        lines.append(f"    largest difference to torch {worst:.1e} on {len(cases)} shapes")
+    return lines
+
+
+def _push(
+    folder: ModelFolder, push_to_hub: str, private: bool = False, dry_run: bool = False
+) -> dict[str, dict[str, Any]]:
+    """Return what was or would be sent; ``commit`` is its address, None if nothing was sent."""
+    from vespa_colbert.export.publish import plan_upload, push_model
+
+    upload = plan_upload(folder, push_to_hub)
+    commit = None if dry_run else push_model(folder, push_to_hub, private=private)
+    return {"upload": {**asdict(upload), "commit": commit}}
+
+
+def _upload_lines(upload: dict[str, Any]) -> list[str]:
+    sent = "sent" if upload["commit"] else "would be sent"
+    lines = [f"{upload['repository']}: {sent}"]
+    lines += table([(name, f"{size} bytes") for name, size in upload["files"].items()])
+    if upload["commit"]:
+        return [*lines, f"  {upload['commit']}"]
+    return [*lines, "", *upload["card"].splitlines()]

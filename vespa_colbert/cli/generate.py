@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vespa_colbert.cli.console import print_json, print_line
+from vespa_colbert.cli.console import Console, print_json, print_line
 from vespa_colbert.cli.options import JsonFlag, ModelOption, RecipeOption, load_recipe
 
 
@@ -24,12 +24,17 @@ def command(
     Example: vespa-colbert generate -m output/model -o output/app
     """
     from vespa_colbert.app import render_app
+    from vespa_colbert.export import read_model_folder
     from vespa_colbert.recipe import recipe_application
 
     said = load_recipe(recipe)
     if model is not None:
         said = said.model_copy(update={"export": said.export.model_copy(update={"output": model})})
     package = render_app(recipe_application(said), output or said.app.output)
+    if said.model.embedder is None:
+        folder = read_model_folder(said.export.output, check=False)
+        if not folder.is_verified:
+            Console().say(f"warning: {folder.path}: {folder.comparison}")
     if as_json:
         print_json({"path": package.path, "name": package.name, "files": sorted(package.files)})
         return

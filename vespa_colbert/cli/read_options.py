@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
+
+from vespa_colbert.cli.flags import Given, takes_flags
 
 if TYPE_CHECKING:
     from vespa_colbert.checkpoint import ReadOptions
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StatedOptions", "read_options", "takes_read_options"]
 
-StatedOptions: TypeAlias = dict[str, Any]
+StatedOptions: TypeAlias = Given
 """Name of an option of ``ReadOptions`` → its value, for those given on the command line."""
 
 FLAGS: dict[str, Any] = {
@@ -64,31 +63,8 @@ FLAGS: dict[str, Any] = {
 }
 """Option of ``ReadOptions`` → the flag that states it."""
 
-Command = TypeVar("Command", bound=Callable[..., None])
-
-
-def takes_read_options(command: Command) -> Command:
-    """Return the verb with these flags added; it gets those given as ``stated``."""
-    signature = inspect.signature(command)
-
-    @functools.wraps(command)
-    def with_flags(**given: Any) -> None:
-        stated = {name: given.pop(name) for name in FLAGS}
-        command(**given, stated={k: v for k, v in stated.items() if v is not None})
-
-    own = [each for name, each in signature.parameters.items() if name != "stated"]
-    hints = get_type_hints(command, include_extras=True)
-    flags = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=flag)
-        for name, flag in FLAGS.items()
-    ]
-    parameters = [
-        each.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[each.name])
-        for each in own
-    ]
-    with_flags.__signature__ = inspect.Signature([*parameters, *flags])  # type: ignore[attr-defined]
-    with_flags.__annotations__ = {each.name: each.annotation for each in [*parameters, *flags]}
-    return with_flags  # type: ignore[return-value]
+takes_read_options = takes_flags("stated", FLAGS)
+"""Decorates a verb with these flags; it gets those given as ``stated``."""
 
 
 def read_options(said: Recipe, stated: StatedOptions | None) -> ReadOptions:

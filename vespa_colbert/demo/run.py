@@ -239,14 +239,12 @@ def _application(recipe: Recipe, steps: _Steps, java: VespaJava) -> ApplicationR
         made = export_model(
             checkpoint,
             recipe.export.output,
-            export=recipe.export.options,
+            export=recipe.export_options,
             options=recipe.checkpoint.options,
             reporter=steps.reporter,
         )
-        cases = made.value.verification["cases"]
-        worst = max(case["worst"] for case in cases)
         note.reused = made.reused
-        note.facts = f"largest difference to torch {worst:.1e} on {len(cases)} shapes"
+        note.facts = made.value.comparison
     with steps.step("application", recipe.app.output) as note:
         package = render_app(recipe_application(recipe), recipe.app.output)
         note.facts = f"{len(package.files)} files"

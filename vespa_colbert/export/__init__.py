@@ -27,7 +27,12 @@ from vespa_colbert.export.options import (
     Packaging,
     PackagingRequest,
 )
-from vespa_colbert.export.packaging import PackagingChoice, choose_packaging
+from vespa_colbert.export.packaging import (
+    PackagingChoice,
+    PackagingOutlook,
+    choose_packaging,
+    compare_packagings,
+)
 
 __all__ = [
     "DEFAULT_OPSET",
@@ -41,8 +46,10 @@ __all__ = [
     "ModelFolder",
     "Packaging",
     "PackagingChoice",
+    "PackagingOutlook",
     "PackagingRequest",
     "choose_packaging",
+    "compare_packagings",
     "describe_checkpoint",
     "embedder_spec",
     "export_checkpoint",

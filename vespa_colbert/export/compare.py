@@ -57,7 +57,12 @@ class CaseResult:
 
 
 def compare_with_torch(
-    path: Path, module: Module, checkpoint: Checkpoint, spec: EmbedderSpec
+    path: Path,
+    module: Module,
+    checkpoint: Checkpoint,
+    spec: EmbedderSpec,
+    *,
+    tolerance: float = TOLERANCE,
 ) -> tuple[CaseResult, ...]:
     """Return the result of every case, all within the tolerance.
 
@@ -66,6 +71,7 @@ def compare_with_torch(
         module: What it was exported from.
         checkpoint: For the ids that texts are made of.
         spec: For those that begin, end and fill them up, and the most tokens of one.
+        tolerance: Largest difference allowed in a component.
 
     Raises:
         GraphMismatchError: With the case and the difference, if ONNX Runtime refuses the graph,
@@ -85,7 +91,9 @@ def compare_with_torch(
         )
     except Exception as error:  # its exceptions have no common base of their own
         raise GraphMismatchError(f"ONNX Runtime does not load the graph: {error}") from error
-    return tuple(_compare(session, module, *case) for case in _cases(checkpoint, spec))
+    return tuple(
+        _compare(session, module, *case, tolerance=tolerance) for case in _cases(checkpoint, spec)
+    )
 
 
 def _cases(checkpoint: Checkpoint, spec: EmbedderSpec) -> Iterator[_Case]:
@@ -122,6 +130,8 @@ def _compare(
     kind: str,
     ids: NDArray[np.int64],
     attention: NDArray[np.int64],
+    *,
+    tolerance: float,
 ) -> CaseResult:
     """Return the largest difference of one case.
 
@@ -141,9 +151,9 @@ def _compare(
         raise GraphMismatchError(f"{where}: ONNX Runtime fails: {error}") from error
     _check_rows(got, wanted, lengths, where)
     worst = float(np.abs(got - wanted).max())
-    if worst > TOLERANCE:
+    if worst > tolerance:
         raise GraphMismatchError(
-            f"{where}: expected torch's token vectors within {TOLERANCE:g}, got a difference of "
+            f"{where}: expected torch's token vectors within {tolerance:g}, got a difference of "
             f"{worst:.3g}"
         )
     return CaseResult(batch=ids.shape[0], sequence=ids.shape[1], attention=kind, worst=worst)

@@ -61,8 +61,9 @@ def _examples(checkpoint: Checkpoint) -> tuple[Any, Any]:
     import torch
 
     ids = torch.full((EXAMPLE_BATCH, EXAMPLE_TOKENS), checkpoint.mask_id, dtype=torch.int64)
-    ids[:, 0] = checkpoint.start_id
-    ids[:, -1] = checkpoint.end_id
+    for column, token_id in ((0, checkpoint.start_id), (-1, checkpoint.end_id)):
+        if token_id is not None:
+            ids[:, column] = token_id
     attention = torch.ones(EXAMPLE_BATCH, EXAMPLE_TOKENS, dtype=torch.int64)
     attention[1, EXAMPLE_TOKENS // 2 :] = 0
     return ids, attention

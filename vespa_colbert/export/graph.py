@@ -8,13 +8,28 @@ from typing import Any
 
 from vespa_colbert.errors import GraphMismatchError
 from vespa_colbert.export.convert import INPUT_NAMES, OUTPUT_NAME
+from vespa_colbert.export.runtimes import Runtime
 
-__all__ = ["MAX_IR_VERSION", "MAX_OPSET", "GraphFacts", "check_graph"]
+__all__ = ["GraphFacts", "GraphWish", "check_graph"]
 
-# What ONNX Runtime 1.23.2 loads, the version that Vespa 8.700.24 pins.
-MAX_OPSET = 23
-MAX_IR_VERSION = 11
 AXES = ("batch", "sequence")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphWish:
+    """What a graph is to be.
+
+    Attributes:
+        dim: Width of a token vector, in components.
+        opset: Version of ONNX's operator set.
+        runtime: What must load it.
+        domains: Where its operators may come from beside ONNX.
+    """
+
+    dim: int
+    opset: int
+    runtime: Runtime
+    domains: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +42,7 @@ class GraphFacts:
         nodes: Operators in the graph.
         inputs: Name → axes.
         outputs: Name → axes.
-        dtype: Of the weights.
+        domains: Where operators come from beside ONNX.
     """
 
     opset: int
@@ -35,16 +50,15 @@ class GraphFacts:
     nodes: int
     inputs: dict[str, list[str | int]]
     outputs: dict[str, list[str | int]]
-    dtype: str = "float32"
+    domains: list[str]
 
 
-def check_graph(path: Path, dim: int, opset: int) -> GraphFacts:
+def check_graph(path: Path, wish: GraphWish) -> GraphFacts:
     """Return the facts of the graph if it is one that Vespa's embedder can use.
 
     Args:
         path: The ONNX file.
-        dim: Width of a token vector, in components.
-        opset: The operator set that was asked for.
+        wish: What it is to be.
 
     Raises:
         GraphMismatchError: If the file is not valid, has other inputs, outputs or axes than
@@ -57,40 +71,53 @@ def check_graph(path: Path, dim: int, opset: int) -> GraphFacts:
         model = onnx.load(str(path), load_external_data=False)
     except (onnx.checker.ValidationError, OSError, ValueError) as error:
         raise GraphMismatchError(f"the exported graph is not valid ONNX: {error}") from error
-    _check_versions(model, opset)
+    opset = _opset(model, wish)
     facts = GraphFacts(
-        opset=model.opset_import[0].version,
+        opset=opset,
         ir_version=model.ir_version,
         nodes=len(model.graph.node),
         inputs=_axes(model.graph.input, onnx.TensorProto.INT64),
         outputs=_axes(model.graph.output, onnx.TensorProto.FLOAT),
+        domains=sorted(_domains(model)),
     )
     wanted_inputs = {name: [*AXES] for name in INPUT_NAMES}
     if facts.inputs != wanted_inputs or list(facts.inputs) != list(INPUT_NAMES):
         raise GraphMismatchError(f"expected the inputs {wanted_inputs}, got {facts.inputs}")
-    if facts.outputs != {OUTPUT_NAME: [*AXES, dim]}:
+    if facts.outputs != {OUTPUT_NAME: [*AXES, wish.dim]}:
         raise GraphMismatchError(
-            f"expected the output {{{OUTPUT_NAME!r}: {[*AXES, dim]}}}, got {facts.outputs}"
+            f"expected the output {{{OUTPUT_NAME!r}: {[*AXES, wish.dim]}}}, got {facts.outputs}"
         )
     if any(weight.data_location == onnx.TensorProto.EXTERNAL for weight in model.graph.initializer):
         raise GraphMismatchError("expected all weights in one file, got some in a second one")
     return facts
 
 
-def _check_versions(model: Any, opset: int) -> None:
-    """Return nothing if the operator set is the one asked for and Vespa loads the file format.
+def _opset(model: Any, wish: GraphWish) -> int:
+    """Return the operator set if it is the one asked for and the wanted runtime loads the file.
 
     Raises:
         GraphMismatchError: With both versions.
     """
-    domains = {entry.domain: entry.version for entry in model.opset_import}
-    if set(domains) != {""}:
-        raise GraphMismatchError(f"expected operators of ONNX alone, got those of {domains}")
-    if domains[""] != opset or model.ir_version > MAX_IR_VERSION:
+    if more := _domains(model) - wish.domains:
         raise GraphMismatchError(
-            f"expected opset {opset} and IR version ≤ {MAX_IR_VERSION}, got opset "
-            f"{domains['']} and IR version {model.ir_version}"
+            f"expected operators of ONNX{''.join(f' and {each}' for each in sorted(wish.domains))} "
+            f"alone, got those of {', '.join(sorted(more))}"
         )
+    opset = next((int(each.version) for each in model.opset_import if not each.domain), 0)
+    runtime = wish.runtime
+    if opset != wish.opset or opset > runtime.opset or model.ir_version > runtime.ir_version:
+        raise GraphMismatchError(
+            f"expected opset {wish.opset} and, for Vespa {runtime.vespa} (ONNX Runtime "
+            f"{runtime.onnxruntime}), opset ≤ {runtime.opset} and IR version ≤ "
+            f"{runtime.ir_version}, got opset {opset} and IR version {model.ir_version}"
+        )
+    return opset
+
+
+def _domains(model: Any) -> set[str]:
+    """Return where operators come from beside ONNX."""
+    stamped = {entry.domain for entry in model.opset_import}
+    return (stamped | {node.domain for node in model.graph.node}) - {"", "ai.onnx"}
 
 
 def _axes(values: Any, dtype: int) -> dict[str, list[str | int]]:

@@ -5,10 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-__all__ = ["DEFAULT_OPSET", "DEFAULT_OPTIONS", "ExportOptions", "Packaging", "PackagingRequest"]
+from vespa_colbert.export.runtimes import OLDEST_VESPA
+
+__all__ = [
+    "DEFAULT_OPSET",
+    "DEFAULT_OPTIONS",
+    "Dtype",
+    "ExportOptions",
+    "Packaging",
+    "PackagingRequest",
+]
 
 Packaging: TypeAlias = Literal["native", "exact"]
 PackagingRequest: TypeAlias = Literal["auto", "native", "exact"]
+Dtype: TypeAlias = Literal["fp32", "fp16", "int8"]
 
 DEFAULT_OPSET = 18
 """What the dynamo exporter writes without converting; ONNX Runtime loads it since 1.14."""
@@ -23,14 +33,25 @@ class ExportOptions:
             graph and tokenizer; ``auto`` is native where that is faithful, else exact.
         dims: How many of the first components make a token vector (Matryoshka), normalised again
             in the graph; None for all.
-        accept_drift: Whether to write a model whose scores in Vespa are not the library's.
+        accept_drift: Whether to write a model whose scores in Vespa are not the library's, or
+            whose dtype loses more than its gate allows.
         opset: ONNX operator set to write.
+        dtype: Of the weights; ``fp16`` and ``int8`` are measured against ``fp32`` and gated.
+        optimize: Whether ONNX Runtime's transformer fusion replaces the attention by operators of
+            its own.
+        verify: Whether ONNX Runtime is compared with torch.
+        vespa_version: Oldest Vespa release that must load the model.
     """
 
     packaging: PackagingRequest = "auto"
     dims: int | None = None
     accept_drift: bool = False
     opset: int = DEFAULT_OPSET
+    dtype: Dtype = "fp32"
+    optimize: bool = False
+    verify: bool = True
+    vespa_version: str = OLDEST_VESPA
 
 
 DEFAULT_OPTIONS = ExportOptions()
+"""What is asked for where nobody asks."""

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from vespa_colbert import __version__
-from vespa_colbert.checkpoint import ReadOptions, read_checkpoint
+from vespa_colbert.checkpoint import Checkpoint, ReadOptions, read_checkpoint
 from vespa_colbert.errors import ExportError
 from vespa_colbert.export import (
     ExportOptions,
@@ -45,21 +45,29 @@ def export_model(
     """
     tell, wanted = reporter or Silent(), export or ExportOptions()
     read = read_checkpoint(checkpoint, options or ReadOptions())
-    sources = {name: asdict(digest) for name, digest in sorted(read.files.items())}
     try:
         standing = read_model_folder(output)
     except ExportError:
         standing = None
-    if (
-        standing is not None
-        and wanted.packaging in {standing.requested, standing.packaging}
-        and standing.embedder.dim == (wanted.dims or read.dim)
-        and (wanted.accept_drift or not standing.has_drift)
-        and standing.checkpoint.get("files") == sources
-        and standing.checkpoint.get("facts") == describe_checkpoint(read).facts
-        and standing.graph.get("opset") == wanted.opset
-        and standing.versions.get("vespa-colbert") == __version__
-    ):
+    if standing is not None and _serves(standing, read, wanted):
         return Made(value=standing, reused=True)
     made = export_checkpoint(read, output, wanted, progress=tell.say)
     return Made(value=made, reused=False)
+
+
+def _serves(standing: ModelFolder, read: Checkpoint, wanted: ExportOptions) -> bool:
+    """Return whether a model folder was made by this version from these files as it is wanted."""
+    sources = {name: asdict(digest) for name, digest in sorted(read.files.items())}
+    return (
+        wanted.packaging in {standing.requested, standing.packaging}
+        and standing.embedder.dim == (wanted.dims or read.dim)
+        and (wanted.accept_drift or not standing.has_drift)
+        and (standing.is_verified or not wanted.verify)
+        and standing.checkpoint.get("files") == sources
+        and standing.checkpoint.get("facts") == describe_checkpoint(read).facts
+        and standing.graph.get("opset") == wanted.opset
+        and standing.graph.get("dtype") == wanted.dtype
+        and standing.graph.get("optimized") == wanted.optimize
+        and standing.graph.get("target", {}).get("vespa") == wanted.vespa_version
+        and standing.versions.get("vespa-colbert") == __version__
+    )

@@ -20,7 +20,8 @@ from vespa_colbert.app import (
     read_embedder_facts,
 )
 from vespa_colbert.errors import SpecError
-from vespa_colbert.export.model_folder import read_model_folder
+from vespa_colbert.export.model_folder import ModelFolder, read_model_folder
+from vespa_colbert.export.runtimes import runtime_of
 from vespa_colbert.recipe.tables import Recipe, tables
 
 __all__ = ["default_recipe", "read_recipe", "recipe_application"]
@@ -86,11 +87,14 @@ def recipe_application(recipe: Recipe) -> ApplicationSpec:
 
     Raises:
         ExportError: If the model folder is not there or is damaged.
-        SpecError: If the facts of a published model cannot be read, or do not fit.
+        SpecError: If the facts of a published model cannot be read, or do not fit, or the lowest
+            Vespa release does not load the model.
     """
     published = recipe.model
     if published.embedder is None:
-        embedder = folder_embedder(read_model_folder(recipe.export.output))
+        folder = read_model_folder(recipe.export.output)
+        _check_target(folder, recipe.app.minimum_vespa_version)
+        embedder = folder_embedder(folder)
     else:
         embedder = published_embedder(
             read_embedder_facts(published.embedder),
@@ -98,6 +102,24 @@ def recipe_application(recipe: Recipe) -> ApplicationSpec:
             tokenizer_url=published.tokenizer_url,
         )
     return application_spec(embedder, recipe.app.options)
+
+
+def _check_target(folder: ModelFolder, vespa_version: str) -> None:
+    """Return nothing if a Vespa release loads a model.
+
+    Raises:
+        ExportError: If its ONNX Runtime is not known.
+        SpecError: If it loads no graph that new.
+    """
+    runtime = runtime_of(vespa_version)
+    opset, ir_version = folder.graph.get("opset", 0), folder.graph.get("ir_version", 0)
+    if opset > runtime.opset or ir_version > runtime.ir_version:
+        raise SpecError(
+            f"{folder.path}: expected a graph that Vespa {vespa_version} loads (ONNX Runtime "
+            f"{runtime.onnxruntime}: opset ≤ {runtime.opset}, IR version ≤ {runtime.ir_version}), "
+            f"got opset {opset} and IR version {ir_version}; raise app.minimum-vespa-version, or "
+            "export for it"
+        )
 
 
 def _parse(text: str) -> tuple[dict[str, Any], list[tuple[int, str]]]:

@@ -27,6 +27,9 @@ from vespa_colbert.tensor import CellType
 
 __all__ = ["Recipe", "Table", "tables"]
 
+EXPORT_FIELDS = [each.name for each in fields(ExportOptions) if each.name != "vespa_version"]
+"""Options of an export that have a key of the same name in its table."""
+
 
 def _path(value: object, info: ValidationInfo) -> Path:
     """Return a path, taken relative to the recipe's folder.
@@ -176,15 +179,20 @@ class ExportTable(Table):
     )
     accept_drift: bool = Field(
         default=False,
-        description="Whether a model is written whose scores in Vespa are not the library's.",
+        description=(
+            "Whether a model is written whose scores in Vespa are not the library's, or whose "
+            "dtype loses more than is allowed."
+        ),
     )
-
-    @property
-    def options(self) -> ExportOptions:
-        """What the exporter takes."""
-        return ExportOptions(**{
-            each.name: getattr(self, each.name) for each in fields(ExportOptions)
-        })
+    dtype: Literal["fp32", "fp16", "int8"] = Field(
+        default="fp32",
+        description="Of the weights; fp16 and int8 are measured on sample texts.",
+    )
+    optimize: bool = Field(
+        default=False,
+        description="Whether ONNX Runtime's fusion replaces the attention (BERT and its like).",
+    )
+    verify: bool = Field(default=True, description="Whether the model is compared with torch.")
 
 
 class ModelTable(Table):
@@ -321,6 +329,12 @@ class Recipe(Table):
     search: SearchTable = Field(default_factory=SearchTable)
     evaluate: EvaluateTable = Field(default_factory=EvaluateTable)
     verify: VerifyTable = Field(default_factory=VerifyTable)
+
+    @property
+    def export_options(self) -> ExportOptions:
+        """What the exporter takes; the model has to load in the lowest Vespa release."""
+        own = {name: getattr(self.export, name) for name in EXPORT_FIELDS}
+        return ExportOptions(**own, vespa_version=self.app.minimum_vespa_version)
 
 
 def tables() -> dict[str, type[Table]]:

@@ -1,0 +1,106 @@
+"""What is done to a graph that equals torch: fusion and a narrower dtype, each checked again."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, replace
+from typing import Any
+
+from vespa_colbert.errors import ExportError, GraphMismatchError
+from vespa_colbert.export.dtype import convert_dtype
+from vespa_colbert.export.fusion import fuse_attention
+from vespa_colbert.export.job import CheckedGraph, Job
+from vespa_colbert.export.loss import (
+    GATES,
+    Loss,
+    gate_faults,
+    loss_lines,
+    measure_loss,
+    run_samples,
+)
+from vespa_colbert.export.samples import SAMPLE_PASSAGES, SAMPLE_QUERIES, sample_inputs
+
+__all__ = ["refine_graph"]
+
+
+def refine_graph(job: Job, graph: CheckedGraph) -> CheckedGraph:
+    """Return the graph after what the options ask for; its file is rewritten.
+
+    Raises:
+        ExportError: If it cannot be fused, or its dtype loses more than the gate allows and that is
+            not accepted.
+        GraphMismatchError: If the result is not as wanted or differs from torch.
+    """
+    if job.options.optimize:
+        graph = _fuse(job, graph)
+    if job.options.dtype != "fp32":
+        graph = _narrow(job, graph)
+    return graph
+
+
+def _fuse(job: Job, graph: CheckedGraph) -> CheckedGraph:
+    job.tell("fusing the attention")
+    try:
+        fused = fuse_attention(job.path)
+        facts = job.check(fused=True)
+        return replace(graph, fused=fused, facts=facts, cases=job.compare())
+    except ExportError as error:
+        error.add_note(f"{job.checkpoint.path}: optimize was asked for")
+        raise
+
+
+def _narrow(job: Job, graph: CheckedGraph) -> CheckedGraph:
+    """Return the graph in the dtype that was asked for, with what that lost.
+
+    Raises:
+        ExportError: If it loses more than the gate allows and that is not accepted.
+    """
+    dtype, accepted = job.options.dtype, job.options.accept_drift
+    inputs = sample_inputs(job.tokenizer, job.spec)
+    job.tell(f"converting to {dtype}")
+    wanted = run_samples(job.path, inputs)
+    convert_dtype(job.path, dtype)
+    facts = job.check(fused=job.options.optimize)
+    job.tell(f"measuring what {dtype} loses on sample texts")
+    loss = measure_loss(wanted, run_samples(job.path, inputs), len(SAMPLE_QUERIES))
+    faults = gate_faults(dtype, loss)
+    if faults and not accepted:
+        raise ExportError(_refusal(job, loss, faults))
+    return replace(graph, facts=facts, loss=_described(job, loss, faults))
+
+
+def _described(job: Job, loss: Loss, faults: list[str]) -> dict[str, Any]:
+    """Return what the manifest says of a loss.
+
+    Raises:
+        GraphMismatchError: If half precision differs from torch by more than its gate allows.
+    """
+    dtype, accepted = job.options.dtype, job.options.accept_drift
+    described = {
+        "dtype": dtype,
+        "queries": len(SAMPLE_QUERIES),
+        "documents": len(SAMPLE_PASSAGES),
+        **asdict(loss),
+        "gate": asdict(GATES[dtype]),
+        "faults": faults,
+    }
+    if dtype == "fp16":
+        # int8 has no bound on a single component: its gate is about cosines, signs and ranks.
+        tolerance = math.inf if accepted else GATES[dtype].worst
+        try:
+            cases = job.compare(tolerance=tolerance)
+        except GraphMismatchError as error:
+            error.add_note("fp16 was asked for; fp32 keeps every bit")
+            raise
+        described["cases"] = [asdict(case) for case in cases]
+    return described
+
+
+def _refusal(job: Job, loss: Loss, faults: list[str]) -> str:
+    dtype = job.options.dtype
+    figures = "".join(f"\n  {line}" for line in loss_lines(dtype, asdict(loss)))
+    return (
+        f"{job.checkpoint.path}: {dtype} loses more than is allowed on {len(SAMPLE_QUERIES)} "
+        f"queries and {len(SAMPLE_PASSAGES)} documents, in {len(faults)} of these:{figures}\n"
+        "  export as fp32, or accept the drift"
+    )
