@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from vespa_colbert.errors import ArrayError
-from vespa_colbert.tensor import TensorType
-from vespa_colbert.tensor.cells import cells_of
+from vespa_colbert.tensor import CellType, TensorType
+from vespa_colbert.tensor.cells import cast_cells, cells_from_text, cells_of, fits_int8
 
 VECTORS = np.array(
     [
@@ -65,3 +65,55 @@ def test_a_field_of_another_shape_is_refused(kind: str) -> None:
 def test_bits_of_nan_are_refused() -> None:
     with pytest.raises(ArrayError, match="NaN"):
         cells_of(np.full((1, 8), np.nan, np.float32), TensorType.parse("tensor<int8>(dt{},x[1])"))
+
+
+class TestCasts:
+    @pytest.mark.parametrize(
+        ("value", "cell"),
+        [
+            (0.9, 0),
+            (-0.9, 0),
+            (127.5, 127),
+            (127.9999999, -128),
+            (128.0, -128),
+            (-128.9, -128),
+            (-129.0, 127),
+            (300.0, 44),
+            (65536.0 + 5, 5),
+            (-2147483904.0, 0),
+            (float("nan"), 0),
+            (float("-inf"), 0),
+        ],
+    )
+    def test_int8_keeps_the_lowest_bits_of_the_whole_part(self, value: float, cell: int) -> None:
+        cells = cast_cells(np.array([value]), CellType.INT8)
+        assert cells.tolist() == [cell]
+        assert cells.dtype == np.int8
+
+    @pytest.mark.parametrize("value", [2.0**31, 1e30, float("inf")])
+    def test_int8_of_what_vespas_engines_disagree_on_is_refused(self, value: float) -> None:
+        with pytest.raises(ArrayError, match="make different cells of it"):
+            cast_cells(np.array([0.0, value]), CellType.INT8)
+
+    def test_bfloat16_is_cut_off_even_if_the_cells_are_floats_already(self) -> None:
+        cells = cast_cells(np.array([1.0078124, -1.0078124], np.float32), CellType.BFLOAT16)
+        assert cells.tolist() == [1.0, -1.0]
+
+    def test_a_double_beyond_float_becomes_infinite(self) -> None:
+        assert cast_cells(np.array([-1e300]), CellType.FLOAT).tolist() == [-np.inf]
+
+    def test_int8_cells_become_any_others_as_they_are(self) -> None:
+        whole = np.arange(-128, 128).astype(np.int8)
+        for cell_type in CellType:
+            assert cast_cells(whole, cell_type).tolist() == whole.tolist()
+
+
+@pytest.mark.parametrize("value", [128.0, -129.0, 0.5, float("nan"), float("inf")])
+def test_what_is_no_int8(value: float) -> None:
+    assert not fits_int8(np.array([0.0, value]))
+    assert fits_int8(np.array([-128.0, 127.0]))
+
+
+def test_numbers_as_text() -> None:
+    read = cells_from_text(["1.5", "-0.0", "NaN", "Infinity"], CellType.DOUBLE)
+    assert read.tobytes() == np.array([1.5, -0.0, np.nan, np.inf]).tobytes()

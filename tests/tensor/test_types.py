@@ -59,7 +59,7 @@ class TestParse:
             ("tensor(x[1.5])", "expected a dimension"),
             ("tensor(x[3],)", "expected a dimension .*, got ''"),
             ("tensor(x{3})", "expected a dimension"),
-            ("tensor(1x[3])", "expected a dimension"),
+            ("tensor(x-1[3])", "expected a dimension"),
             ("tensor(x y[3])", "expected a dimension"),
             ("tensor(x[0])", "dimension x: expected a size of 1 or more"),
             ("tensor(x[3],x{})", "a dimension occurs twice"),

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from vespa_colbert.tensor.cells import cells_of
+from vespa_colbert.tensor.literal import literal, parse_literal
 from vespa_colbert.tensor.types import CellType, Dimension, TensorType
 from vespa_colbert.tensor.value import Tensor
 
-__all__ = ["CellType", "Dimension", "Tensor", "TensorType", "cells_of"]
+__all__ = [
+    "CellType",
+    "Dimension",
+    "Tensor",
+    "TensorType",
+    "cells_of",
+    "literal",
+    "parse_literal",
+]

@@ -12,7 +12,7 @@ from vespa_colbert.errors import TensorTypeError
 
 __all__ = ["CellType", "Dimension", "TensorType"]
 
-DIMENSION = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*(?:\{\s*\}|\[\s*([0-9]+)\s*\])\s*")
+DIMENSION = re.compile(r"\s*([A-Za-z0-9_]+)\s*(?:\{\s*\}|\[\s*([0-9]+)\s*\])\s*")
 TYPE = re.compile(r"\s*tensor\s*(?:<\s*([a-z0-9]+)\s*>)?\s*\((.*)\)\s*", re.DOTALL)
 
 
@@ -44,7 +44,7 @@ class Dimension:
     """One dimension of a tensor type.
 
     Attributes:
-        name: An identifier.
+        name: Letters, digits and underscores, in any order.
         size: Number of indexes, or ``None`` for a mapped dimension (labels).
     """
 

@@ -8,32 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vespa_colbert.arrays import truncate_to_bfloat16
 from vespa_colbert.errors import ArrayError, TensorTypeError
+from vespa_colbert.tensor.cells import stored_cells
 from vespa_colbert.tensor.types import CellType, TensorType
 
 __all__ = ["Tensor"]
-
-
-def stored_cells(values: NDArray[Any], tensor_type: TensorType) -> NDArray[Any]:
-    """Return values as cells of the type hold them; bfloat16 is cut off, as Vespa does.
-
-    Raises:
-        ArrayError: If a value is no int8 and the cells are: nothing is wrapped around or rounded.
-    """
-    dtype = tensor_type.cell_type.dtype
-    if tensor_type.cell_type is CellType.BFLOAT16:
-        return truncate_to_bfloat16(values)
-    is_other = tensor_type.cell_type is CellType.INT8 and values.dtype != dtype
-    if is_other and not np.isin(values, np.arange(-128, 128)).all():
-        raise ArrayError(f"{tensor_type}: expected whole numbers from -128 to 127")
-    with np.errstate(over="ignore"):
-        return values.astype(dtype, copy=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,13 +150,17 @@ class Tensor:
 
     def cells(self) -> dict[tuple[str, ...], float]:
         """Return full address → value, indexes written as labels, dimensions in type order."""
-        mapped = [dimension.is_mapped for dimension in self.type.dimensions]
+        order = [*self.type.mapped, *self.type.indexed]
+        places = [order.index(dimension.name) for dimension in self.type.dimensions]
+        indexes = list(
+            product(*([str(index) for index in range(size)] for size in self.type.shape))
+        )
+        blocks = self.values.astype(np.float64).reshape(len(self.values), len(indexes)).tolist()
         found = {}
-        for address, block in zip(self.addresses(), self.values, strict=True):
-            for place in np.ndindex(self.type.shape):
-                labels, indexes = iter(address), iter(place)
-                full = tuple(next(labels) if is_map else str(next(indexes)) for is_map in mapped)
-                found[full] = float(block[place])
+        for address, block in zip(self.addresses(), blocks, strict=True):
+            for place, cell in zip(indexes, block, strict=True):
+                full = address + place
+                found[tuple([full[at] for at in places])] = cell
         return found
 
     def as_number(self) -> float:
@@ -190,11 +179,13 @@ class Tensor:
             return NotImplemented
         if self.type != other.type or len(self.codes) != len(other.codes):
             return False
-        mine, theirs = self.subspaces(), other.subspaces()
-        return mine.keys() == theirs.keys() and all(
-            np.array_equal(block, theirs[address], equal_nan=block.dtype.kind == "f")
-            for address, block in mine.items()
-        )
+        mine = list(self.addresses())
+        theirs = {address: place for place, address in enumerate(other.addresses())}
+        if set(mine) != theirs.keys():
+            return False
+        order = [theirs[address] for address in mine]
+        is_float = self.values.dtype.kind == "f"
+        return np.array_equal(self.values, other.values[order], equal_nan=is_float)
 
     def __hash__(self) -> int:
         return hash((self.type, len(self.codes)))
