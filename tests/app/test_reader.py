@@ -11,10 +11,13 @@ from vespa_colbert.app import (
     Field,
     FieldSet,
     Function,
+    ImportedField,
     Input,
+    OnnxModel,
     RankProfile,
     Rerank,
     Schema,
+    Struct,
     read_application,
     read_schema,
 )
@@ -54,7 +57,8 @@ search doc {
     constant weights { file: constants/weights.json
         type: tensor(x[2]) }
     onnx-model m { file: models/m.onnx
-        input "in": q }
+        input "in": q
+    }
     document-summary short inherits other { summary title { source: title } from-disk }
     document-summary other { summary id type string {} }
     rank-profile a-b inherits default, base {
@@ -132,6 +136,9 @@ EXPECTED = Schema(
         DocumentSummary(name="other", fields=("id",)),
     ),
     constants=(Constant(name="weights", type=PAIR, file="constants/weights.json"),),
+    structs=(Struct(name="person", fields=(("name", "string"),)),),
+    imported_fields=(ImportedField(name="price", reference="ref", field="price"),),
+    onnx_models=(OnnxModel(name="m", file="models/m.onnx", inputs=(("in", "q"),)),),
     rank_profiles=(
         RankProfile(
             name="a-b",
@@ -152,7 +159,7 @@ EXPECTED = Schema(
                 Constant(name="f", type=PAIR, file="constants/f.json"),
             ),
             functions=(
-                Function(name="plus", arguments=("x", "y"), expression="x + y"),
+                Function(name="plus", arguments=("x", "y"), expression="x + y", is_inline=True),
                 Function(
                     name="both",
                     expression="if (query(w) > 0, sum(query(q) * attribute(vector), x), "
@@ -164,6 +171,13 @@ EXPECTED = Schema(
             global_phase=Rerank(expression="both * 2", rerank_count=20),
             match_features=("bm25(title)", "fieldMatch(title).completeness"),
             match_features_inherit=("base", "default"),
+            summary_features=("bm25(title)",),
+            rank_features=("foo", "bar"),
+            settings=(
+                ("first-phase.keep-rank-count", "5"),
+                ("ignore-default-rank-features", "true"),
+                ("num-threads-per-search", "2"),
+            ),
         ),
         RankProfile(name="base", match_features=("both()", "plus(1,2)")),
     ),
@@ -208,33 +222,56 @@ def test_profiles_in_files_of_their_own_belong_to_the_schema(tmp_path: Path) -> 
         ("schema doc {\n  document doc {", 2, 17, "got the end of the file"),
         ("schema doc {\n}\n}", 3, 1, "expected nothing more, got '}'"),
         ("", 1, 1, "'schema'"),
-        ("document doc {}", 1, 1, "'schema'"),
         ("schema doc {\n  nonsense: 1\n}", 2, 3, "nonsense in schema"),
-        ("schema doc inherits base {}", 1, 12, "inherits another"),
-        ("schema doc { document doc inherits base {} }", 1, 27, "inherits another"),
+        ("schema doc inherits base {}", 1, 21, "expected a schema among doc, got 'base'"),
+        ("schema doc inherits doc {}", 1, 21, "schema doc inherits itself: doc → doc"),
+        ("schema doc inherits a, b {}", 1, 24, "one schema, not several"),
+        ("schema doc { document doc inherits base {} }", 1, 36, "expected a document among doc"),
+        ("schema doc { document { index: x } }", 1, 25, "index in document is not known"),
+        ("schema doc { import field a as b {} }", 1, 27, "a reference field, a dot and a field"),
+        ("schema doc { import field a.b.c as b {} }", 1, 27, "a dot and a field"),
+        ("schema doc { from-disk }", 1, 14, "from-disk in schema is not known"),
+        ("schema doc { index: prefix }", 1, 14, "expected the name of the index"),
+        ("schema doc { onnx-model m { gpu-device: a } }", 1, 41, "expected a whole number"),
+        ("schema doc { onnx-model m { input a: # }\n} }", 1, 29, "expected a name or feature"),
         ("schema doc { document other {} }", 1, 23, "named doc"),
         ("schema doc { field f type tensor<half>(x[2]) {} }", 1, 27, "half"),
         ("schema doc { field f type tensor(x[]) {} }", 1, 27, "dimension"),
         ("schema doc { constant c { type: tensor(x[2]) } }", 1, 23, "one file"),
-        (profile("mutate { on-match { a += 1 } }"), 3, 5, "mutate in rank-profile"),
-        (profile("rank-properties { bm25(title).k1: 0.9 }"), 3, 5, "rank-properties"),
-        (profile("match-phase { attribute: a }"), 3, 5, "match-phase"),
-        (profile("filter-threshold: 0.1"), 3, 5, "filter-threshold"),
-        (profile("weight title: 200"), 3, 5, "weight"),
-        (profile("rank title: filter"), 3, 5, "rank in"),
-        (profile("rank-profile inner { }"), 3, 5, "rank-profile in"),
-        (profile("first-phase { rank-score-drop-limit: 1.0 }"), 3, 19, "rank-score-drop-limit"),
-        (profile("second-phase { rerank-count: x }"), 3, 20, "rerank-count"),
+        (profile("nonsense: 1"), 3, 5, "nonsense in rank-profile is not known"),
+        (profile("mutate { on-match { a *= 1 } }"), 3, 27, "expected operation, got '*= 1 } }'"),
+        (profile("mutate { on-hit { a += 1 } }"), 3, 14, "expected '}', mutate phase, got 'on'"),
+        (profile("rank-properties { bm25(title).k1 }"), 3, 23, "got '"),
+        (profile("match-phase { attribute: a }"), 3, 5, "an attribute and max-hits"),
+        (profile("match-phase { max-hits: 1.5 }"), 3, 29, "a whole number, got '1.5'"),
+        (profile("match-phase { order: down }"), 3, 26, "ascending or descending"),
+        (profile("diversity { attribute: a min-groups: 0 }"), 3, 5, "min-groups of 1 or more"),
+        (profile("filter-threshold: 1"), 3, 23, "a number with a decimal point, got '1'"),
+        (profile("weight title: 99999999999"), 3, 19, "expected integer"),
+        (profile("num-threads-per-search: 99999999999"), 3, 29, "a whole number"),
+        (profile("match-features: a { b"), None, None, "expected a rank feature"),
+        (profile("strict: perhaps"), 3, 13, "true or false, got 'perhaps'"),
+        (profile("weakand { nonsense: 1 }"), 3, 15, "nonsense in weakand is not known"),
+        (profile("weight title: 2.5"), 3, 19, "expected integer, got '2.5"),
+        (profile("rank title: normal"), 3, 17, "expected filter, got 'normal'"),
+        (profile("rank title { element-gap: near }"), 3, 31, "a whole number or infinity"),
+        (profile("rank-profile inner { }"), 3, 18, "has to inherit it"),
+        (profile("first-phase { rank-score-drop-limit: 1 }"), 3, 42, "decimal point, got '1'"),
+        (profile("second-phase { rerank-count: x }"), 3, 34, "not negative, got 'x'"),
+        (profile("second-phase { rerank-count: -1 }"), 3, 34, "not negative, got '-1'"),
         (profile("first-phase { rerank-count: 5 }"), 3, 19, "rerank-count in first-phase"),
-        (profile("inputs { query(a) string }"), 3, 23, "string"),
+        (profile("first-phase { expression: file:../a }"), 3, 19, "the name of a file"),
+        (profile("first-phase { expression: file:a }"), 3, 19, "no file a.expression"),
+        (profile("constants { c { value: 1 } }"), 3, 17, "one type and one value"),
+        (profile("from-disk"), 3, 5, "from-disk in rank-profile is not known"),
         (profile("function f() { expression: (1 }"), 3, 20, "not closed"),
         (profile("function f() { expression: {{{{1}}}} }"), 3, 32, "got '{{{{1}}}}'"),
         (profile("function f() { expression { a"), 5, 2, "end of the file"),
-        (field("rank: filter"), 3, 27, "rank in field"),
-        (field("weight: 200"), 3, 27, "weight in field"),
-        (field("rank-type: tags"), 3, 27, "rank-type in field"),
-        (field("linguistics { profile: x }"), 3, 27, "linguistics in field"),
-        (field("index other: enable-bm25"), 3, 33, "not named f"),
+        (field("rank: none"), 3, 33, "expected one of filter, literal, normal, got 'none'"),
+        (field("weight: high"), 3, 35, "expected integer"),
+        (field("linguistics { side: x }"), 3, 41, "expected 'profile'"),
+        (field("struct-field a { weight: 3 }"), 3, 44, "weight in struct-field"),
+        (field("nonsense: 1"), 3, 27, "nonsense in field is not known"),
         (field("attribute: fast-search-foo"), 3, 38, "fast-search-foo"),
         (field("match { fuzzy }"), 3, 35, "expected one of cased"),
         ("schema doc { fieldset default { fields: a } }", None, None, "no field 'a'"),
@@ -252,10 +289,10 @@ def test_what_cannot_be_read_is_an_error_with_its_place(
 
 
 def test_an_error_shows_the_line_and_points_into_it(tmp_path: Path) -> None:
-    path = write(tmp_path, profile("mutate { }"))
+    path = write(tmp_path, profile("mutated { }"))
     with pytest.raises(SchemaSyntaxError) as caught:
         read_schema(path)
-    assert str(caught.value).split("\n")[1:] == ["      mutate { }", "      ^"]
+    assert str(caught.value).split("\n")[1:] == ["      mutated { }", "      ^"]
 
 
 def test_parents_are_checked_when_a_schema_is_read(tmp_path: Path) -> None:

@@ -11,14 +11,21 @@ from hypothesis import strategies as st
 from vespa_colbert.app import (
     ApplicationSpec,
     Constant,
+    Diversity,
     DocumentSummary,
     Field,
+    FieldRank,
     FieldSet,
     Function,
     Input,
+    MatchPhase,
+    Mutation,
+    NamedSettings,
+    OnnxModel,
     RankProfile,
     Rerank,
     Schema,
+    StructField,
     read_application,
     read_schema,
     render_app,
@@ -28,6 +35,7 @@ from vespa_colbert.app.texts import (
     ATTRIBUTE_WORDS,
     INDEX_WORDS,
     MATCH_WORDS,
+    RANK_WORDS,
     dashed_name_fault,
     expression_fault,
     field_name_fault,
@@ -116,6 +124,16 @@ def words(known: frozenset[str]) -> st.SearchStrategy[tuple[str, ...]]:
     return several(st.tuples(st.sampled_from(sorted(known)), values).map("".join), 2)
 
 
+WORD = st.sampled_from(["about", "identity", "tags"])
+STRUCT_FIELDS = st.builds(
+    StructField,
+    name=BLOCK_NAMES.map("value.{}".format),
+    indexing=several(STATEMENTS, 1),
+    attribute=words(ATTRIBUTE_WORDS),
+    rank=words(RANK_WORDS),
+)
+
+
 @st.composite
 def fields(draw: st.DrawFn) -> Field:
     plain = st.sampled_from(["string", "int", "array<string>", "map<string,array<int>>", "tensors"])
@@ -129,14 +147,85 @@ def fields(draw: st.DrawFn) -> Field:
         stemming=draw(st.sampled_from(["", "none", "best"])),
         normalizing=draw(st.sampled_from(["", "none"])),
         in_document=draw(st.booleans()),
+        rank=draw(words(RANK_WORDS)),
+        rank_types=draw(several(st.tuples(st.one_of(st.just(""), BLOCK_NAMES), WORD), 2)),
+        weight=draw(SOMETIMES),
+        linguistics=draw(
+            st.sampled_from([
+                (),
+                (("index", "a"), ("search", "b")),
+                (("index", ""), ("search", "c")),
+            ])
+        ),
+        struct_fields=draw(several(STRUCT_FIELDS, 2)),
+        other_indexes=draw(several(st.builds(NamedSettings, name=st.just("other_index")), 1)),
     )
 
+
+DECIMALS = st.one_of(
+    st.sampled_from([0.0, -0.5, 1e-9, 1e22]), st.floats(0, 1, allow_subnormal=False)
+)
+LIMITS = st.one_of(st.none(), DECIMALS)
+SETTINGS = st.dictionaries(
+    st.sampled_from([
+        "num-threads-per-search", "first-phase.keep-rank-count", "min-hits-per-thread",
+        "first-phase.total-keep-rank-count",
+    ]),
+    st.integers(0, 10**6).map(str),
+).flatmap(
+    lambda counts: st.sampled_from([
+        (),
+        (("weakand.allow-drop-all", "true"), ("weakand.stopword-limit", "0.5")),
+        (("ignore-default-rank-features", "true"), ("significance.use-model", "false")),
+    ]).map(lambda others: (*counts.items(), *others))
+)  # fmt: skip
+PROPERTY_TEXTS = st.sampled_from(["bm25(title).k1", "a, b", "$x", "it's", 'say "so"', "# } {", "1"])
+MATCH_PHASES = st.builds(
+    MatchPhase,
+    attribute=BLOCK_NAMES,
+    max_hits=st.integers(0, 10**6),
+    total_max_hits=SOMETIMES,
+    is_ascending=st.booleans(),
+    max_filter_coverage=DECIMALS,
+    evaluation_point=DECIMALS,
+)
+DIVERSITIES = st.builds(
+    Diversity,
+    attribute=BLOCK_NAMES,
+    min_groups=st.integers(1, 100),
+    cutoff_factor=DECIMALS,
+    is_strict=st.booleans(),
+)
+FIELD_RANKS = st.builds(
+    FieldRank,
+    field=BLOCK_NAMES,
+    weight=st.integers(0, 500),
+    rank_type=st.sampled_from(["", "about"]),
+    is_filter=st.booleans(),
+    filter_threshold=st.one_of(st.none(), st.floats(0, 1, allow_subnormal=False)),
+    element_gap=st.sampled_from(["", "3", "infinity"]),
+)
+MUTATIONS = st.builds(
+    Mutation,
+    phase=st.sampled_from(["on-match", "on-summary"]),
+    attribute=BLOCK_NAMES,
+    operation=st.sampled_from(["=1", "+=2.5", "-=3"]),
+)
+MODELS = st.builds(
+    OnnxModel,
+    name=BLOCK_NAMES,
+    file=st.just("models/a.onnx"),
+    inputs=several(st.tuples(st.sampled_from(["a", "b c"]), FEATURES)),
+    outputs=several(st.tuples(st.sampled_from(["a", "b/c:1"]), NAMES)),
+    settings=st.sampled_from([(), ("gpu-device: 0", "execution-mode: parallel")]),
+)
 
 RERANKS = st.builds(
     Rerank,
     expression=st.one_of(st.just(""), EXPRESSIONS),
     rerank_count=SOMETIMES,
     total_rerank_count=SOMETIMES,
+    drop_limit=LIMITS,
 ).filter(lambda phase: phase != Rerank())
 PROFILES = st.builds(
     RankProfile,
@@ -156,6 +245,7 @@ PROFILES = st.builds(
             name=NAMES.filter(lambda name: not function_name_fault(name)),
             arguments=several(BLOCK_NAMES),
             expression=EXPRESSIONS,
+            is_inline=st.booleans(),
         )
     ),
     first_phase=st.one_of(st.just(""), EXPRESSIONS),
@@ -165,6 +255,16 @@ PROFILES = st.builds(
         st.builds(Rerank, expression=EXPRESSIONS, rerank_count=SOMETIMES),
     ),
     match_features=several(FEATURES),
+    summary_features=several(FEATURES),
+    rank_features=several(FEATURES),
+    first_phase_drop_limit=LIMITS,
+    properties=several(st.tuples(PROPERTY_TEXTS, PROPERTY_TEXTS)),
+    settings=SETTINGS,
+    onnx_models=by_name(MODELS),
+    match_phase=st.one_of(st.none(), MATCH_PHASES),
+    diversity=st.one_of(st.none(), DIVERSITIES),
+    field_ranks=st.lists(FIELD_RANKS, max_size=2, unique_by=lambda rank: rank.field).map(tuple),
+    mutations=several(MUTATIONS),
 )
 
 

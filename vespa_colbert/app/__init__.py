@@ -17,8 +17,27 @@ from vespa_colbert.app.build import (
     published_embedder,
     read_embedder_facts,
 )
-from vespa_colbert.app.field import DocumentSummary, Field, FieldSet
-from vespa_colbert.app.profile import Constant, Function, Input, RankProfile, Rerank
+from vespa_colbert.app.field import (
+    DocumentSummary,
+    Field,
+    FieldSet,
+    ImportedField,
+    NamedSettings,
+    Struct,
+    StructField,
+)
+from vespa_colbert.app.profile import (
+    Constant,
+    Diversity,
+    FieldRank,
+    Function,
+    Input,
+    MatchPhase,
+    Mutation,
+    OnnxModel,
+    RankProfile,
+    Rerank,
+)
 from vespa_colbert.app.reader import Application, read_application, read_schema
 from vespa_colbert.app.render import (
     ApplicationPackage,
@@ -36,17 +55,26 @@ __all__ = [
     "ApplicationPackage",
     "ApplicationSpec",
     "Constant",
+    "Diversity",
     "DocumentSummary",
     "Embedder",
     "Field",
+    "FieldRank",
     "FieldSet",
     "Function",
+    "ImportedField",
     "Input",
+    "MatchPhase",
+    "Mutation",
+    "NamedSettings",
+    "OnnxModel",
     "PackagedFile",
     "RankProfile",
     "RemoteFile",
     "Rerank",
     "Schema",
+    "Struct",
+    "StructField",
     "application_spec",
     "field_name",
     "folder_embedder",

@@ -8,11 +8,11 @@ from typing import Protocol
 
 from vespa_colbert.app.field import Field
 from vespa_colbert.app.profile import Constant, Function, Input, RankProfile, Rerank
+from vespa_colbert.app.setting_faults import field_setting_faults, setting_faults
 from vespa_colbert.app.texts import (
     ATTRIBUTE_WORDS,
     INDEX_WORDS,
     MATCH_WORDS,
-    dashed_name_fault,
     expression_fault,
     feature_fault,
     field_name_fault,
@@ -20,10 +20,12 @@ from vespa_colbert.app.texts import (
     literal_fault,
     name_fault,
     path_fault,
+    profile_name_fault,
     setting_fault,
     setting_word_fault,
     statement_fault,
     type_fault,
+    uri_fault,
 )
 
 __all__ = ["constant_faults", "field_faults", "named", "profile_faults", "repeated"]
@@ -62,15 +64,14 @@ def field_faults(field: Field) -> Iterator[str]:
         yield from named(what, *(setting_fault(setting, known) for setting in settings))
     yield from named("stemming", setting_word_fault(field.stemming))
     yield from named("normalizing", setting_word_fault(field.normalizing))
+    yield from field_setting_faults(field)
     if {"paged", "fast-rank"} <= set(field.attribute):
         yield "attribute: paged and fast-rank exclude each other"
-    if not field.in_document and not field.indexing:
-        yield "expected an indexing statement, as the field is not fed"
 
 
 def profile_faults(profile: RankProfile) -> Iterator[str]:
     """Yield why Vespa would not take the rank profile, parents aside."""
-    yield dashed_name_fault(profile.name)
+    yield profile_name_fault(profile.name)
     for each in profile.inputs:
         yield from named(f"input {each.name[:80]!r}", *_input_faults(each))
     for constant in profile.constants:
@@ -83,10 +84,17 @@ def profile_faults(profile: RankProfile) -> Iterator[str]:
     yield from named("global-phase", *_rerank_faults(profile.global_phase))
     if profile.global_phase and profile.global_phase.total_rerank_count is not None:
         yield "global-phase: there is no total-rerank-count here, only rerank-count"
-    yield from named("match-features", *(feature_fault(each) for each in profile.match_features))
+    for word, features in (
+        ("match-features", profile.match_features),
+        ("summary-features", profile.summary_features),
+        ("rank-features", profile.rank_features),
+    ):
+        yield from named(word, *(feature_fault(each) for each in features))
+    yield from setting_faults(profile)
     yield from repeated("input", profile.inputs)
     yield from repeated("constant", profile.constants)
     yield from repeated("function", profile.functions)
+    yield from repeated("onnx-model", profile.onnx_models)
 
 
 def constant_faults(constant: Constant, *, in_file: bool = False) -> Iterator[str]:
@@ -97,12 +105,17 @@ def constant_faults(constant: Constant, *, in_file: bool = False) -> Iterator[st
         in_file: Whether it must stand in a file, as the constants of a schema do.
     """
     yield name_fault(constant.name)
-    if bool(constant.value) == bool(constant.file) or (in_file and not constant.file):
+    stated = [bool(each) for each in (constant.value, constant.file, constant.uri)]
+    if sum(stated) != 1 or (in_file and constant.value):
         yield f"expected {'a file' if in_file else 'either a value or a file'}"
     if constant.value:
         yield literal_fault(constant.value)
     if constant.file:
         yield path_fault(constant.file)
+    if constant.uri:
+        yield uri_fault(constant.uri)
+        if not in_file:
+            yield "only the constants of a schema may be fetched from a uri"
     if in_file and constant.type.is_number:
         yield "expected a tensor type, got double"
 

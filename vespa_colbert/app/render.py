@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from vespa_colbert.app.application import ApplicationSpec, PackagedFile
 from vespa_colbert.app.schema import Schema
+from vespa_colbert.app.texts import decimal
 from vespa_colbert.errors import OutputError, SpecError
 from vespa_colbert.files import FileDigest, atomic_folder, changed_files, digest_file
 
@@ -166,7 +167,7 @@ def _environment(templates: Path) -> Environment:
     from jinja2 import FileSystemLoader, StrictUndefined, select_autoescape
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    return ImmutableSandboxedEnvironment(
+    environment = ImmutableSandboxedEnvironment(
         loader=FileSystemLoader(templates),
         undefined=StrictUndefined,
         autoescape=select_autoescape(enabled_extensions=(f"xml{TEMPLATE_SUFFIX}",), default=False),
@@ -174,6 +175,8 @@ def _environment(templates: Path) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.globals["decimal"] = decimal
+    return environment
 
 
 def _render(environment: Environment, path: str, values: Mapping[str, object]) -> str:

@@ -9,9 +9,15 @@ from typing import Any
 
 from vespa_colbert.errors import SchemaSyntaxError
 
-__all__ = ["Source", "read_source"]
+__all__ = ["SCHEMA_FOLDERS", "Source", "read_source"]
 
 GRAMMAR_FILE = "schema.lark"
+SCHEMA_FOLDERS = ("schemas", "searchdefinitions")
+"""Where Vespa looks for schemas; the second is the old name.
+
+Source: FilesApplicationPackage.getSchemaFiles, Vespa 8.700.24.
+"""
+
 LONGEST_EXPECTATION = 12
 """Alternatives that an error lists."""
 
@@ -23,10 +29,12 @@ class Source:
     Attributes:
         path: The file.
         text: Its content.
+        folder: Where the files of expressions lie that it names; the file's own when absent.
     """
 
     path: Path
     text: str
+    folder: Path | None = None
 
     def parse(self, start: str) -> Any:
         """Return the parse tree.
@@ -52,6 +60,27 @@ class Source:
             got = repr(self.text[place : place + 20].split("\n")[0])
             raise self.error(place, _expected(error.allowed, got)) from None
 
+    def beside(self, place: Any, name: str) -> str:
+        """Return the text of a file of the application's schemas.
+
+        Args:
+            place: Where it is named.
+            name: Its name, without a folder.
+
+        Raises:
+            SchemaSyntaxError: If there is none, or a folder is named too.
+
+        Source: FilesApplicationPackage.getRankingExpression, Vespa 8.700.24.
+        """
+        if "/" in name or ".." in name:
+            raise self.error(place, f"expected the name of a file in schemas/, got {name!r}")
+        folder = self.folder or self.path.parent
+        places = [folder / name, *(folder.parent / each / name for each in SCHEMA_FOLDERS)]
+        found = next((each for each in places if each.is_file()), None)
+        if found is None:
+            raise self.error(place, f"there is no file {name} in {folder}")
+        return read_source(found).text
+
     def error(self, place: int | Any, message: str) -> SchemaSyntaxError:
         """Return an error with file, line and column, and the line that it is about.
 
@@ -68,14 +97,18 @@ class Source:
         return SchemaSyntaxError(f"{self.path}:{line}:{column}: {message}\n  {shown}\n  {pointer}")
 
 
-def read_source(path: Path) -> Source:
+def read_source(path: Path, folder: Path | None = None) -> Source:
     """Return a file's text.
+
+    Args:
+        path: The file.
+        folder: Where the files of expressions lie that it names; the file's own when absent.
 
     Raises:
         SchemaSyntaxError: If there is no such file or it is not UTF-8.
     """
     try:
-        return Source(path=path, text=path.read_text(encoding="utf-8"))
+        return Source(path=path, text=path.read_text(encoding="utf-8"), folder=folder)
     except UnicodeDecodeError as error:
         raise SchemaSyntaxError(f"{path}: expected UTF-8, byte {error.start} is not") from None
     except OSError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 
 from vespa_colbert.errors import TensorTypeError
 from vespa_colbert.tensor import TensorType
@@ -16,10 +17,12 @@ __all__ = [
     "ATTRIBUTE_WORDS",
     "INDEX_WORDS",
     "MATCH_WORDS",
+    "RANK_WORDS",
     "brace_fault",
     "bracket_fault",
     "cluster_name_fault",
     "dashed_name_fault",
+    "decimal",
     "expression_fault",
     "feature_fault",
     "field_name_fault",
@@ -28,6 +31,8 @@ __all__ = [
     "name_fault",
     "one_line",
     "path_fault",
+    "profile_name_fault",
+    "property_fault",
     "schema_name_fault",
     "setting_fault",
     "setting_word_fault",
@@ -35,15 +40,19 @@ __all__ = [
     "split_statements",
     "statement_fault",
     "type_fault",
+    "uri_fault",
 ]
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 DASHED_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+PROFILE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z_][A-Za-z0-9_-]*)*")
+FUNCTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\$?")
 LONGEST_NAME = 128
 FEATURE = re.compile(r"[A-Za-z_@][\w@$]*(?:\([^{}#]*\))?(?:\.[\w@$]+)*", re.ASCII)
 WORD = re.compile(r"[a-z][a-z0-9-]*")
 PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 LITERAL = re.compile(r"""-?[0-9]+(?:\.[0-9]+)?|[\[{][^#]*[\]}]""")
+URI = re.compile(r"https?:(?://)?[\w./:-]+", re.ASCII | re.IGNORECASE)
 TYPE = re.compile(r"[A-Za-z_]\w*(?:<[\w<>,]+>)?", re.ASCII)
 SETTING = re.compile(r'([a-z][a-z0-9-]*)(?:: (?:[A-Za-z0-9_.+-]+|"[^"]*"))?')
 PIECE = re.compile(
@@ -150,6 +159,9 @@ MATCH_WORDS = frozenset({
 })
 """Settings of ``match``. Source: SchemaParser.jj, matchItem, Vespa 8.700.24."""
 
+RANK_WORDS = frozenset({"filter", "literal", "normal"})
+"""Settings of ``rank`` in a field. Source: SchemaParser.jj, rankSetting, Vespa 8.700.24."""
+
 
 def name_fault(
     name: str, pattern: re.Pattern[str] = NAME, kept: frozenset[str] = BLOCK_WORDS
@@ -158,7 +170,7 @@ def name_fault(
     if name.lower() in kept:
         return f"{name!r} is a word that Vespa keeps for itself"
     if not pattern.fullmatch(name):
-        signs = ", _ and -" if pattern is DASHED_NAME else " and _"
+        signs = " and _" if pattern in {NAME, FUNCTION_NAME} else ", _ and -"
         wanted = f"letters, digits{signs}, starting with a letter or _"
         return f"expected a name of {wanted}, got {name[:LONGEST_NAME]!r}"
     if len(name) > LONGEST_NAME:
@@ -173,7 +185,15 @@ def schema_name_fault(name: str) -> str:
 
 def function_name_fault(name: str) -> str:
     """Return why Vespa would not take the name of a function, or an empty text."""
-    return name_fault(name, kept=RESERVED_FUNCTIONS)
+    return name_fault(name, FUNCTION_NAME, RESERVED_FUNCTIONS)
+
+
+def profile_name_fault(name: str) -> str:
+    """Return why Vespa would not take the name of a rank profile, or an empty text.
+
+    One that stands inside of another one has that one's name and a dot before its own.
+    """
+    return name_fault(name, PROFILE_NAME)
 
 
 def cluster_name_fault(name: str) -> str:
@@ -182,7 +202,7 @@ def cluster_name_fault(name: str) -> str:
 
 
 def dashed_name_fault(name: str) -> str:
-    """Return why Vespa would not take the name of a rank profile or summary, or an empty text."""
+    """Return why Vespa would not take the name of a summary or component, or an empty text."""
     return name_fault(name, DASHED_NAME)
 
 
@@ -283,6 +303,24 @@ def path_fault(text: str) -> str:
     if PATH.fullmatch(text) and not {"", ".", ".."} & set(parts):
         return ""
     return f"expected a relative path of letters, digits, _ . / and -, got {text[:80]!r}"
+
+
+def decimal(number: float) -> str:
+    """Return a number as a schema writes it: with a point and without an exponent."""
+    text = f"{Decimal(repr(number)):f}"
+    return text if "." in text else f"{text}.0"
+
+
+def uri_fault(text: str) -> str:
+    """Return why a text is no address that Vespa fetches a file from, or an empty text."""
+    return "" if URI.fullmatch(text) else f"expected an http or https address, got {text[:80]!r}"
+
+
+def property_fault(text: str) -> str:
+    """Return why a text is no name or value of a rank property, or an empty text."""
+    if text and text.isprintable() and not {'"', "'"} <= set(text):
+        return ""
+    return f"expected a text on one line, without quotes of both kinds, got {text[:80]!r}"
 
 
 def literal_fault(text: str) -> str:

@@ -1,0 +1,5 @@
+rank-profile alone {
+    function basis() {
+        expression: attribute(a) * 10
+    }
+}

@@ -1,0 +1,3 @@
+rank-profile farther inherits here {
+    rank-profile inside inherits farther { second-phase { expression: basis } }
+}
