@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vespa_colbert.vespa_java.client import VespaJava
+from vespa_colbert.vespa_java.global_phase import JavaHit, NodeHit
 from vespa_colbert.vespa_java.jars import VESPA_VERSION, fetch_jars
 from vespa_colbert.vespa_java.report import (
     ApplicationReport,
@@ -19,6 +20,8 @@ __all__ = [
     "EmbedderComponent",
     "EmbedderFiles",
     "JavaEmbedding",
+    "JavaHit",
+    "NodeHit",
     "VespaJava",
     "fetch_jars",
 ]

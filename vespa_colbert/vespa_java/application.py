@@ -20,6 +20,7 @@ from vespa_colbert.vespa_java.jvm import (
     proxy,
 )
 from vespa_colbert.vespa_java.report import ApplicationReport, DeployMessage, Properties
+from vespa_colbert.vespa_java.written_profiles import written_profiles
 
 __all__ = ["RANK_PROFILES", "Applications", "BuiltApplication", "file_facts"]
 
@@ -291,7 +292,9 @@ def _built(report: ApplicationReport, work: Path, log: DeployLog) -> BuiltApplic
     parameters = java_class("com.yahoo.config.model.api.ValidationParameters")()
     validation = java_class("com.yahoo.vespa.model.application.validation.Validation")()
     validation.validate(model, parameters, state)
-    report = replace(_logged(report, log, work), profiles=_profiles(model))
+    report = replace(
+        _logged(report, log, work), profiles=_profiles(model), written=written_profiles(state)
+    )
     return BuiltApplication(report=report, model=model, files=files)
 
 

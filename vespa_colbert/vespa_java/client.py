@@ -10,6 +10,8 @@ from typing import Any, Self, TypeVar
 
 from vespa_colbert.errors import VespaJavaError
 from vespa_colbert.tensor import Tensor, TensorType
+from vespa_colbert.vespa_java.expressions import JavaExpression
+from vespa_colbert.vespa_java.global_phase import JavaHit, NodeHit
 from vespa_colbert.vespa_java.jars import Progress, fetch_jars
 from vespa_colbert.vespa_java.process import Worker, require_java_extra
 from vespa_colbert.vespa_java.report import (
@@ -18,12 +20,16 @@ from vespa_colbert.vespa_java.report import (
     EmbedderFiles,
     JavaEmbedding,
 )
+from vespa_colbert.vespa_java.tensor_forms import Refusal
 from vespa_colbert.vespa_java.tensors import decode_tensor, encode_tensor
 
 __all__ = ["VespaJava"]
 
 CASES_A_REQUEST = 8
 """Cases that one request carries: few, so that the timeout is one of a few evaluations."""
+
+TEXTS_A_REQUEST = 1000
+"""Expressions that one request to print carries; each takes well under a millisecond."""
 
 Item = TypeVar("Item")
 
@@ -170,6 +176,121 @@ class VespaJava:
         _require_text(expression, "the expression")
         return decode_tensor(self._ask("evaluate_expression", expression, _encoded(bindings)))
 
+    def print_expressions(self, texts: Sequence[str]) -> list[JavaExpression]:
+        """Return what Vespa's parser makes of each text: how it prints it, or why it cannot.
+
+        Raises:
+            VespaJavaError: If a text has half a surrogate pair.
+        """
+        for number, text in enumerate(texts):
+            _require_text(text, f"text {number}")
+        found: list[JavaExpression] = []
+        for part in _parts(texts, TEXTS_A_REQUEST):
+            found += self._ask("print_expressions", part)
+        return found
+
+    def read_literals(self, cases: Sequence[tuple[str, str | None]]) -> list[Tensor | Refusal]:
+        """Return the tensors that literals spell; beside each the type it must have, or nothing."""
+        return self._tensors("read_literals", cases)
+
+    def read_json_tensors(self, cases: Sequence[tuple[str, str]]) -> list[Tensor | Refusal]:
+        """Return the tensors that document JSON spells; a case is a type and the JSON."""
+        return self._tensors("read_json_tensors", cases)
+
+    def print_tensors(self, tensors: Sequence[Tensor]) -> list[tuple[str, str] | Refusal]:
+        """Return tensors as Vespa prints them: in short form, and with every cell's address."""
+        found: list[tuple[str, str] | Refusal] = []
+        for part in _parts(tensors, TEXTS_A_REQUEST):
+            found += self._ask("print_tensors", [encode_tensor(tensor) for tensor in part])
+        return found
+
+    def write_json_tensors(
+        self, tensors: Sequence[Tensor], *, short: bool, direct: bool, hexadecimal: bool
+    ) -> list[str | Refusal]:
+        """Return tensors as document JSON.
+
+        Args:
+            tensors: Any tensors.
+            short: Whether to write ``values`` and ``blocks`` rather than ``cells``.
+            direct: Whether to leave out the object with the type around them.
+            hexadecimal: Whether to write dense blocks as hexadecimal digits.
+        """
+        found: list[str | Refusal] = []
+        for part in _parts(tensors, TEXTS_A_REQUEST):
+            cases = [(encode_tensor(tensor), short, direct, hexadecimal) for tensor in part]
+            found += self._ask("write_json_tensors", cases)
+        return found
+
+    def expression_types(
+        self, cases: Sequence[tuple[str, Mapping[str, TensorType]]]
+    ) -> list[TensorType | Refusal]:
+        """Return the types of rank expressions, given the types of the features in them."""
+        found: list[TensorType | Refusal] = []
+        for part in _parts(cases, TEXTS_A_REQUEST):
+            wire = [
+                (text, {name: _java_spelled(kind) for name, kind in features.items()})
+                for text, features in part
+            ]
+            answers = self._ask("expression_types", wire)
+            found += [
+                each if isinstance(each, Refusal) else TensorType.parse(_spelled(each))
+                for each in answers
+            ]
+        return found
+
+    def _tensors(self, verb: str, cases: Sequence[Any]) -> list[Tensor | Refusal]:
+        found: list[Tensor | Refusal] = []
+        for part in _parts(cases, TEXTS_A_REQUEST):
+            found += [
+                each if isinstance(each, Refusal) else decode_tensor(each)
+                for each in self._ask(verb, part)
+            ]
+        return found
+
+    def rerank(
+        self,
+        folder: Path,
+        schema: str,
+        profile: str,
+        hits: Sequence[NodeHit],
+        query: Mapping[str, Tensor] | None = None,
+    ) -> list[JavaHit]:
+        """Return hits after the global phase of a rank profile, as Vespa's container runs it.
+
+        Args:
+            folder: An application package.
+            schema: Name of the schema.
+            profile: Name of a rank profile with a global phase.
+            hits: From the content nodes, with all match features that the phase needs.
+            query: Value of each feature of the query, by its name as ``query(w)``.
+
+        Raises:
+            VespaJavaError: If Vespa refuses the package, there is no global phase, or a match
+                feature is missing.
+        """
+        encoded = _encoded(query or {})
+        found: list[JavaHit] = self._ask(
+            "rerank", _package(folder), (schema, profile), encoded, list(hits)
+        )
+        return found
+
+    def index_terms(self, texts: Sequence[str], *, stemming: str = "best") -> list[list[str]]:
+        """Return the terms that Vespa's linguistics makes of English texts for an index.
+
+        Args:
+            texts: Any texts without lone surrogates.
+            stemming: ``best``, as a field does that states nothing, or ``none``.
+
+        Raises:
+            VespaJavaError: If a text has half a surrogate pair.
+        """
+        for number, text in enumerate(texts):
+            _require_text(text, f"text {number}")
+        found: list[list[str]] = []
+        for part in _parts(texts, TEXTS_A_REQUEST):
+            found += self._ask("index_terms", part, stemming)
+        return found
+
     def embed(
         self,
         source: EmbedderComponent | EmbedderFiles,
@@ -251,14 +372,19 @@ def _embedding(wire: Any) -> JavaEmbedding:
     )
 
 
-def _parts(items: Sequence[Item]) -> Iterator[list[Item]]:
-    for start in range(0, len(items), CASES_A_REQUEST):
-        yield list(items[start : start + CASES_A_REQUEST])
+def _parts(items: Sequence[Item], size: int = CASES_A_REQUEST) -> Iterator[list[Item]]:
+    for start in range(0, len(items), size):
+        yield list(items[start : start + size])
 
 
 def _spelled(spec: str) -> str:
     """Return the type of a number as this package spells it."""
     return "double" if spec == "tensor()" else spec
+
+
+def _java_spelled(tensor_type: TensorType) -> str:
+    """Return a type as Vespa spells it."""
+    return "tensor()" if tensor_type.is_number else str(tensor_type)
 
 
 def _require_text(text: str, what: str) -> None:

@@ -53,6 +53,8 @@ class ApplicationReport:
         not_checked: What ``vespa deploy`` checks and could not be checked here.
         profiles: Schema → rank profile → what Vespa derived from it for the content nodes; empty
             when the package is refused.
+        written: Schema → rank profile → what Vespa read, inheritance followed and nothing
+            compiled: functions, phases, inputs, constants, models; empty when it is refused.
     """
 
     folder: Path
@@ -61,6 +63,7 @@ class ApplicationReport:
     messages: tuple[DeployMessage, ...] = ()
     not_checked: tuple[str, ...] = ()
     profiles: Mapping[str, Mapping[str, Properties]] = field(default_factory=dict)
+    written: Mapping[str, Mapping[str, Properties]] = field(default_factory=dict)
 
     @property
     def accepted(self) -> bool:

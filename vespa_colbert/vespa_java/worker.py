@@ -16,7 +16,11 @@ from vespa_colbert.errors import VespaJavaError
 from vespa_colbert.vespa_java.application import Applications
 from vespa_colbert.vespa_java.embedder import Embedders
 from vespa_colbert.vespa_java.evaluator import Evaluators, evaluate_expression
+from vespa_colbert.vespa_java.expressions import print_expressions
+from vespa_colbert.vespa_java.global_phase import GlobalPhases
 from vespa_colbert.vespa_java.jvm import java_class, message_chain, start_jvm
+from vespa_colbert.vespa_java.linguistics import index_terms
+from vespa_colbert.vespa_java.tensor_forms import TENSOR_FORMS
 
 __all__ = ["Answer", "Request", "WorkerSettings", "main"]
 
@@ -112,8 +116,12 @@ def _calls(scratch: Path) -> dict[str, Callable[..., Any]]:
         "arguments": evaluators.arguments,
         "evaluate": evaluators.evaluate,
         "evaluate_expression": evaluate_expression,
+        "print_expressions": print_expressions,
         "embed": Embedders(applications).embed,
+        "rerank": GlobalPhases(applications).rerank,
+        "index_terms": index_terms,
         "versions": _versions,
+        **TENSOR_FORMS,
     }
 
 
