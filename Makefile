@@ -6,7 +6,7 @@ export UV_PYTHON_DOWNLOADS := never
 unexport VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: demo test test-all setup fmt lint types imports golden regen-jars export-matrix bench build clean
+.PHONY: demo test test-all setup fmt lint types imports golden regen-jars regen-compliance export-matrix bench build clean
 .DEFAULT_GOAL := demo
 
 demo: setup
@@ -42,11 +42,15 @@ golden: setup
 regen-jars: setup
 	$(RUN) python tests/regen_jars.py
 
+regen-compliance: setup
+	$(RUN) python -m tests.compliance.regenerate && git --no-pager diff --stat tests/compliance
+
 export-matrix: setup
 	VESPA_COLBERT_REQUIRE=java $(RUN) python -m tests.export.write_matrix docs/export-matrix.md
 
 bench: setup
 	$(RUN) python benchmarks/startup.py
+	$(RUN) python benchmarks/maxsim.py
 	$(RUN) python benchmarks/export.py
 
 build: setup

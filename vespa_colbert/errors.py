@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = [
     "ArrayError",
+    "CaseError",
     "CheckpointError",
     "CollectionError",
     "ExportError",
@@ -123,6 +124,10 @@ class UnknownFeatureError(ExpressionError, LookupError):
 
 class UnsupportedFunctionError(ExpressionError, NotImplementedError):
     """Vespa has this construct and we do not reproduce it; it never scores 0 instead."""
+
+
+class CaseError(VespaColbertError, ValueError):
+    """A file of expression cases has a line that is none, or cannot be read."""
 
 
 class SchemaSyntaxError(VespaColbertError, ValueError):

@@ -15,7 +15,7 @@ def test_tokens_are_folded_and_split_at_what_is_no_letter() -> None:
 
 def test_bm25_is_vespas_formula_worked_out_by_hand() -> None:
     field = LexicalField(TEXTS)
-    average = (3 + 2 + 5) / 3
+    average = (3 + 2 + 0 + 5) / 4
     rarity = math.log(1 + (4 - 1 + 0.5) / (1 + 0.5))
     wanted = rarity * 2 * 2.2 / (2 + 1.2 * (0.25 + 0.75 * 3 / average))
 
@@ -23,6 +23,30 @@ def test_bm25_is_vespas_formula_worked_out_by_hand() -> None:
 
     assert math.isclose(scores[0], wanted, rel_tol=1e-12)
     assert scores[1:].tolist() == [0.0, 0.0, 0.0]
+
+
+def test_a_document_without_the_field_does_not_count_in_the_average() -> None:
+    field = LexicalField([*TEXTS, None])
+
+    average = (3 + 2 + 0 + 5) / 4
+    assert np.array_equal(field.scores(["red"]), field.scores(["red"], average=average))
+    assert field.scores(["red"])[0] != LexicalField([*TEXTS, ""]).scores(["red"])[0]
+
+
+def test_settings_of_bm25_change_it_as_the_formula_says() -> None:
+    field = LexicalField(TEXTS)
+    rarity = math.log(1 + (4 - 1 + 0.5) / (1 + 0.5))
+
+    scores = field.scores(["red"], k1=2.0, b=0.5, average=6.0)
+
+    wanted = rarity * 2 * 3 / (2 + 2 * (0.5 + 0.5 * 3 / 6))
+    assert math.isclose(scores[0], wanted, rel_tol=1e-12)
+
+
+def test_terms_are_whatever_makes_them() -> None:
+    field = LexicalField(TEXTS, lambda text: [word[0] for word in text.split()])
+
+    assert field.matches(["f"]).tolist() == [True, True, False, True]
 
 
 def test_words_add_up_and_a_repeated_word_counts_again() -> None:

@@ -62,7 +62,7 @@ def test_a_call_is_replaced_by_the_body(source: str, bodies: dict[str, str], wan
         "avg(a, dt, x)",
         "cell_cast(a, float)",
         "unpack_bits(a, float)",
-        "map(a, f(x)(x + dt))",
+        "map(a, f(x)(x + 1))",
         "if(a, b, c)",
     ],
 )
@@ -90,8 +90,38 @@ def test_an_argument_is_not_mixed_up_with_names_inside_the_function() -> None:
 
 def test_parameters_are_not_seen_inside_a_lambda() -> None:
     """Vespa refuses a lambda that uses more than its own parameters; so does evaluation."""
-    assert expanded("g(3)", g="k | map(t, f(x)(x * k))") == "(map(t, f(x)(x * k)))"
     assert expanded("g(x)", g="k | map(k, f(k)(k * 2))") == "(map(x, f(k)(k * 2)))"
+
+
+def test_a_generator_shadows_what_its_dimensions_are_called() -> None:
+    """Unlike a lambda it sees functions and parameters: those that no dimension hides."""
+    assert expanded("g(3)", g="k | tensor(k[2])(k)") == "(tensor(k[2])(k))"
+    assert expanded("g(b)", g="k | tensor(x[2])(k + x)", x="1") == "(tensor(x[2])(b + x))"
+
+
+@pytest.mark.parametrize(
+    ("source", "wanted"),
+    [
+        ("h{x:(h)}", "(a){x:((a))}"),
+        ("h[h]", "(a)[(a)]"),
+        ("h{h:h}", "(a){h:h}"),
+        ("tensor(x[1]):[h]", "tensor(x[1]):{{x:0}:(a)}"),
+        ("switch(h) {case h: h, default: h}", "switch((a)) {case (a): (a), default: (a)}"),
+        ("concat(h, h, h)", "concat((a), (a), h)"),
+        ("rename(h, h, h)", "rename((a), (h), (h))"),
+        ("matmul(h, h, h)", "matmul((a), (a), h)"),
+        ("top(h, h)", "top((a), (a))"),
+        ("cell_order(h, max)", "cell_order((a), max)"),
+    ],
+)
+def test_functions_inside_the_constructs_of_tensors(source: str, wanted: str) -> None:
+    found = expanded(source, h="a", max="7")
+    assert found.replace(" ", "") == wanted.replace(" ", "")
+
+
+def test_a_parameter_can_be_a_dimension() -> None:
+    assert expanded("g(y)", g="d | rename(a, (x, z), (d, w))") == "(rename(a, (x, z), (y, w)))"
+    assert expanded("g(y)", g="d | concat(a, b, d)") == "(concat(a, b, y))"
 
 
 class TestFaults:

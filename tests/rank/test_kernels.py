@@ -1,96 +1,90 @@
+"""The kernels on arrays: by hand, and against sums in double written out one by one."""
+
 from __future__ import annotations
 
-import re
+import math
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vespa_colbert.arrays import pack_bits, truncate_to_bfloat16
-from vespa_colbert.errors import ExpressionTypeError
-from vespa_colbert.index.rows import DocumentRows
-from vespa_colbert.rank import evaluate, kernels
-from vespa_colbert.rank.evaluate import Evaluation
-from vespa_colbert.rank.expand import FunctionBody, expand
-from vespa_colbert.rank.kernels import BLOCK_ROWS, max_sim, max_sim_bits
-from vespa_colbert.rank.parser import parse_expression
-from vespa_colbert.tensor import Tensor, TensorType
+from vespa_colbert.rank.kernels import choice, hamming_sums, max_sim, max_sim_bits, parallel
+from vespa_colbert.rank.kernels.blocked import BLOCK_ROWS
 
-DIM = 16
-PRODUCT_ERROR = DIM * np.finfo(np.float32).eps
-"""Of one float32 dot product of vectors no longer than 1, against the same in double."""
+FLOAT = float(np.finfo(np.float32).eps)
+"""Each product and each addition of a float32 sum may be off by so much of what is added up."""
 
-Features = dict[str, Tensor | DocumentRows]
+DOUBLE = float(np.finfo(np.float64).eps)
+
+ENGINES = ["numpy", "numba"]
 
 
-def documents(lengths: list[int], kind: str, seed: int, *, sign: float = 0.0) -> DocumentRows:
-    """Return random token vectors; with a sign, all products with a positive query have it."""
-    generator = np.random.default_rng(seed)
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
-    vectors = generator.normal(size=(int(offsets[-1]), DIM)).astype(np.float32)
-    if sign:
-        vectors = np.abs(vectors) * np.float32(sign)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Every call goes to one of the two, whatever its size."""
+    name: str = request.param
+    with using(name):
+        yield name
+
+
+def using(name: str) -> Any:
+    if name == "numba":
+        pytest.importorskip("numba")
+    patch = pytest.MonkeyPatch()
+    patch.setattr(choice, "WORTH_COMPILING", 0 if name == "numba" else math.inf)
+
+    class Using:
+        def __enter__(self) -> None:
+            pass
+
+        def __exit__(self, *_error: object) -> None:
+            patch.undo()
+
+    return Using()
+
+
+def bounds(lengths: list[int]) -> np.ndarray:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
+
+
+def widened(rows: np.ndarray) -> np.ndarray:
+    """Return cells in double; uint16 cells are bfloat16, whose bits are the upper of a float."""
+    if rows.dtype == np.uint16:
+        rows = (rows.astype(np.uint32) << 16).view(np.float32)
+    return rows.astype(np.float64)
+
+
+def expected(query: np.ndarray, rows: np.ndarray, offsets: np.ndarray) -> list[float]:
+    """Return the definition: for each document the sum over tokens of the largest product."""
+    wide, found = widened(rows), []
+    for first, last in pairwise(offsets):
+        best = [
+            max((float(np.dot(token, row)) for row in wide[first:last]), default=0.0)
+            for token in query.astype(np.float64)
+        ]
+        found.append(math.fsum(best))
+    return found
+
+
+def tolerance(query: np.ndarray, rows: np.ndarray, epsilon: float = FLOAT) -> float:
+    """Return a bound of the rounding: of a product for each of the tokens, added up."""
+    lengths = np.abs(query.astype(np.float64)).sum(axis=1, initial=0.0)
+    largest = np.abs(widened(rows)).max(initial=0.0)
+    return float(epsilon * query.shape[1] * largest * lengths.sum())
+
+
+def cells(kind: str, shape: tuple[int, int], generator: np.random.Generator) -> np.ndarray:
     if kind == "int8":
-        values: np.ndarray[tuple[int, ...], np.dtype[np.generic]] = pack_bits(vectors)
-    else:
-        values = truncate_to_bfloat16(vectors) if kind == "bfloat16" else vectors
-    width = DIM // 8 if kind == "int8" else DIM
-    tensor_type = TensorType.parse(f"tensor<{kind}>(dt{{}},x[{width}])")
-    return DocumentRows(type=tensor_type, offsets=offsets, values=values)
-
-
-def query(tokens: int, seed: int, kind: str = "float", *, positive: bool = False) -> Tensor:
-    generator = np.random.default_rng(seed)
-    vectors = generator.normal(size=(tokens, DIM))
-    vectors = np.abs(vectors) if positive else vectors
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return Tensor.rows(TensorType.parse(f"tensor<{kind}>(qt{{}},x[{DIM}])"), vectors)
-
-
-def scores(source: str, features: Features, count: int, *, kernels_on: bool) -> np.ndarray:
-    run = Evaluation(features.get, count, uses_kernels=kernels_on)
-    return run.scores(parse_expression(source))
-
-
-FLOAT_MAX_SIM = "sum(reduce(sum(query(qt) * attribute(d), x), max, dt), qt)"
-BITS_MAX_SIM = "sum(reduce(sum(query(qt) * unpack_bits(attribute(d)), x), max, dt), qt)"
-
-SPELLINGS = [
-    FLOAT_MAX_SIM,
-    "sum(reduce(sum(attribute(d) * query(qt), x), max, dt), qt)",
-    "reduce(reduce(reduce(query(qt) * attribute(d), sum, x), max, dt), sum, qt)",
-    "reduce(max(sum(query(qt) * attribute(d), x), dt), sum, qt)",
-    "sum(max(reduce((query(qt)) * ((attribute(d))), sum, x), dt), qt)",
-    "(sum((reduce((sum((query(qt) * attribute(d)), x)), max, dt)), qt))",
-    "sum(reduce(sum(unpack_bits(attribute(d)) * query(qt), x), max, dt), qt)",
-    "sum(max(sum(query(qt) * (unpack_bits((attribute(d)))), x), dt), qt)",
-    BITS_MAX_SIM,
-]
-
-
-class Counted:
-    """Counts how often kernels are called."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.calls = 0
-        for name in ("max_sim", "max_sim_bits"):
-            monkeypatch.setattr(evaluate, name, self.counting(getattr(kernels, name)))
-
-    def counting(self, kernel: object) -> object:
-        assert callable(kernel)
-
-        def count(*arguments: object) -> object:
-            self.calls += 1
-            return kernel(*arguments)
-
-        return count
-
-
-@pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
-    return Counted(monkeypatch)
+        return generator.integers(-128, 128, shape).astype(np.int8)
+    values = generator.normal(size=shape).astype(np.float64 if kind == "double" else np.float32)
+    return (values.view(np.uint32) >> 16).astype(np.uint16) if kind == "bfloat16" else values
 
 
 class TestByHand:
@@ -98,276 +92,259 @@ class TestByHand:
     ROWS = np.array([[1, 2], [3, -4], [-5, -6], [0.5, 0.25]], np.float32)
     OFFSETS = np.array([0, 2, 2, 3, 4], np.int64)
 
-    def test_the_best_row_of_each_query_token_is_summed(self) -> None:
+    @pytest.mark.usefixtures("engine")
+    @pytest.mark.parametrize("kind", [np.float32, np.float64])
+    def test_the_best_row_of_each_query_token_is_summed(self, kind: type) -> None:
         # (3 + 2 + 1), no row, (-5 - 6 + 11), (0.5 + 0.25 - 0.75)
-        assert max_sim(self.QUERY, self.ROWS, self.OFFSETS).tolist() == [6.0, 0.0, 0.0, 0.0]
-        assert max_sim(self.QUERY[:2], self.ROWS, self.OFFSETS).tolist() == [5, 0, -11, 0.75]
+        rows: np.ndarray = self.ROWS.astype(kind)
+        assert max_sim(self.QUERY, rows, self.OFFSETS).tolist() == [6.0, 0.0, 0.0, 0.0]
+        assert max_sim(self.QUERY[:2], rows, self.OFFSETS).tolist() == [5, 0, -11, 0.75]
 
+    @pytest.mark.usefixtures("engine")
+    def test_bfloat16_cells_are_the_upper_half_of_a_float(self) -> None:
+        rows = (self.ROWS.view(np.uint32) >> 16).astype(np.uint16)
+        assert rows[0].tolist() == [0x3F80, 0x4000]
+        assert max_sim(self.QUERY[:2], rows, self.OFFSETS).tolist() == [5, 0, -11, 0.75]
+
+    @pytest.mark.usefixtures("engine")
+    def test_whole_cells(self) -> None:
+        rows = np.array([[-128, 127], [5, -5]], np.int8)
+        offsets = np.array([0, 1, 2], np.int64)
+        assert max_sim(self.QUERY, rows, offsets).tolist() == [-128 + 127 + 1, 0]
+
+    @pytest.mark.usefixtures("engine")
     def test_no_query_token_and_no_document_give_nothing(self) -> None:
         assert max_sim(self.QUERY[:0], self.ROWS, self.OFFSETS).tolist() == [0, 0, 0, 0]
         assert max_sim(self.QUERY, self.ROWS[:0], np.array([0])).tolist() == []
         assert max_sim(self.QUERY, self.ROWS[:0], np.array([0, 0, 0])).tolist() == [0, 0]
 
+    @pytest.mark.usefixtures("engine")
     def test_bits_are_zeros_and_ones_with_the_highest_first(self) -> None:
         weights = np.array([[2.0**i for i in range(8)], [-1.0] * 8], np.float32)
         packed = np.array([[1], [-128], [3]], np.int8)
         # 1 is the last component: 128 and -1; -128 the first: 1 and -1; 3 the last two: 192 and -2
         assert max_sim_bits(weights, packed, np.array([0, 2, 3], np.int64)).tolist() == [127, 190]
         assert max_sim_bits(weights, packed, np.array([0, 3], np.int64)).tolist() == [191]
+        wide = weights.astype(np.float64)
+        assert max_sim_bits(wide, packed, np.array([0, 3], np.int64)).tolist() == [191]
 
+    @pytest.mark.usefixtures("engine")
+    def test_bits_may_stand_for_other_cells(self) -> None:
+        weights = np.array([[2.0**i for i in range(8)]], np.float32)
+        packed = np.array([[1], [-128]], np.int8)
+        signs = 2 * choice.BITS_OF_BYTE - 1
+        # 128 alone is plus, and 1 alone: 128 - 127 and 1 - 254
+        got = max_sim_bits(weights, packed, np.array([0, 1, 2], np.int64), signs)
+        assert got.tolist() == [1, -253]
+
+    @pytest.mark.usefixtures("engine")
+    def test_the_nearest_row_counts(self) -> None:
+        query = np.array([[0, 0], [-1, -1]], np.int8)
+        packed = np.array([[0, 1], [0, 3], [-1, 0]], np.int8)
+        offsets = np.array([0, 2, 2, 3], np.int64)
+        # Distances to zeros: 1, 2 | 8; to ones: 15, 14 | 8.
+        distances = np.arange(17, dtype=np.float64)
+        assert hamming_sums(query, packed, offsets, distances).tolist() == [1 + 14, 0, 16]
+        assert hamming_sums(query[:0], packed, offsets, distances).tolist() == [0, 0, 0]
+
+    @pytest.mark.usefixtures("engine")
     def test_products_are_summed_in_double(self) -> None:
         rows = np.array([[2.0**24, 1.0]], np.float32)
         assert max_sim(self.QUERY[:2], rows, np.array([0, 1], np.int64)).tolist() == [2.0**24 + 1]
 
+    @pytest.mark.usefixtures("engine")
     def test_nan_is_never_the_best(self) -> None:
         rows = np.array([[np.nan, 1], [2, 3], [np.nan, np.nan]], np.float32)
-        got = max_sim(self.QUERY[:2], rows, np.array([0, 2, 3], np.int64))
-        assert got.tolist() == [5.0, -np.inf]
+        for order in ([0, 1, 2], [1, 0, 2]):
+            got = max_sim(self.QUERY[:2], rows[order], np.array([0, 2, 3], np.int64))
+            assert got.tolist() == [5.0, -np.inf]
+
+    @pytest.mark.usefixtures("engine")
+    def test_infinite_cells(self) -> None:
+        rows = np.array([[np.inf, 0], [0, -np.inf], [0, 1]], np.float32)
+        got = max_sim(np.eye(2, dtype=np.float32), rows, np.array([0, 1, 2, 3], np.int64))
+        # 0 times infinity is NaN, which is never the largest.
+        assert got[2] == 1
+        assert np.isnan(got[0])
+        assert got[1] == -np.inf
+
+    @pytest.mark.usefixtures("engine")
+    def test_a_maximum_below_zero_stays_below_zero(self) -> None:
+        query = np.array([[0.5, 0.5], [1, 0]], np.float32)
+        rows = -np.array([[1, 0], [1, 1], [0, 1]], np.float32)
+        got = max_sim(query, rows, np.array([0, 1, 3], np.int64))
+        assert got.tolist() == [-1.5, -0.5]
 
 
-LENGTHS = [
-    [1],
-    [0],
-    [3, 1, 0, 5],
-    [0, 0, 2, 0],
-    [BLOCK_ROWS + 3],
-    [1, BLOCK_ROWS - 1, 1, 0, 2 * BLOCK_ROWS + 1, 4, 0],
-    [BLOCK_ROWS, BLOCK_ROWS],
-    [7] * 700,
-]
+LENGTHS = [[1], [0], [3, 1, 0, 5], [0, 0, 2, 0], [7] * 300, [40, 0, 13, 6, 12, 5, 18, 4, 29]]
 
 
-class TestAgainstTheAlgebra:
+class TestAgainstTheDefinition:
+    @pytest.mark.usefixtures("engine")
     @pytest.mark.parametrize("lengths", LENGTHS, ids=lambda lengths: f"{len(lengths)} documents")
-    @pytest.mark.parametrize("kind", ["float", "bfloat16", "int8"])
-    def test_ragged_batches(self, lengths: list[int], kind: str, counted: Counted) -> None:
-        source = BITS_MAX_SIM if kind == "int8" else FLOAT_MAX_SIM
-        features: Features = {"query(qt)": query(3, 1), "attribute(d)": documents(lengths, kind, 2)}
-        self.compare(source, features, len(lengths))
-        assert counted.calls == 1
+    @pytest.mark.parametrize("kind", ["float", "bfloat16", "int8", "double"])
+    def test_ragged_documents(self, lengths: list[int], kind: str) -> None:
+        generator, offsets = np.random.default_rng(3), bounds(lengths)
+        rows = cells(kind, (int(offsets[-1]), 24), generator)
+        query = cells("float", (5, 24), generator)
+        got = max_sim(query, rows, offsets)
+        limit = tolerance(query, rows, DOUBLE if kind == "double" else FLOAT)
+        assert np.abs(got - expected(query, rows, offsets)).max() <= limit
 
-    def compare(self, source: str, features: Features, count: int) -> None:
-        fast = scores(source, features, count, kernels_on=True)
-        slow = scores(source, features, count, kernels_on=False)
-        tokens = features["query(qt)"]
-        assert isinstance(tokens, Tensor)
-        # A bit vector may be as long as the root of its width.
-        longest = DIM**0.5 if "unpack_bits" in source else 1.0
-        tolerance = PRODUCT_ERROR * longest * max(1, len(tokens.values))
-        assert np.abs(fast - slow).max(initial=0.0) <= tolerance
+    @pytest.mark.usefixtures("engine")
+    @pytest.mark.parametrize("tokens", [1, 31, 32, 33, 64, 70, 512])
+    @pytest.mark.parametrize("dim", [1, 3, 16, 50, 128])
+    def test_any_number_of_query_tokens_and_components(self, tokens: int, dim: int) -> None:
+        generator, offsets = np.random.default_rng(4), bounds([3, 0, 9])
+        rows, query = cells("float", (12, dim), generator), cells("float", (tokens, dim), generator)
+        got = max_sim(query, rows, offsets)
+        assert np.abs(got - expected(query, rows, offsets)).max() <= tolerance(query, rows)
 
-    @pytest.mark.parametrize("source", SPELLINGS)
-    def test_every_spelling_goes_to_a_kernel(self, source: str, counted: Counted) -> None:
-        kind = "int8" if "unpack_bits" in source else "float"
-        features: Features = {
-            "query(qt)": query(4, 3),
-            "attribute(d)": documents([2, 0, 3], kind, 4),
-        }
-        self.compare(source, features, 3)
-        assert counted.calls == 1
+    @pytest.mark.usefixtures("engine")
+    @pytest.mark.parametrize("tokens", [1, 32, 45])
+    @pytest.mark.parametrize("width", [1, 2, 5, 16, 17])
+    def test_packed_rows(self, tokens: int, width: int) -> None:
+        generator, offsets = np.random.default_rng(5), bounds([6, 0, 1, 10])
+        packed = cells("int8", (17, width), generator)
+        query = cells("float", (tokens, 8 * width), generator)
+        bits = np.unpackbits(packed.view(np.uint8), axis=1).astype(np.float32)
+        got = max_sim_bits(query, packed, offsets)
+        assert np.abs(got - expected(query, bits, offsets)).max() <= tolerance(query, bits)
 
-    @pytest.mark.parametrize("kind", ["float", "int8"])
-    @pytest.mark.parametrize("lengths", [[1, 4, 0, 2], [BLOCK_ROWS + 1, 1]])
-    def test_negative_scores_only(self, kind: str, lengths: list[int]) -> None:
-        rows = documents(lengths, kind, 5, sign=1.0 if kind == "int8" else -1.0)
-        tokens = query(3, 6, positive=True)
-        if kind == "int8":
-            tokens = Tensor(tokens.type, tokens.codes, tokens.labels, -tokens.values)
-        source = BITS_MAX_SIM if kind == "int8" else FLOAT_MAX_SIM
-        features: Features = {"query(qt)": tokens, "attribute(d)": rows}
-        self.compare(source, features, len(lengths))
-        got = scores(source, features, len(lengths), kernels_on=True)
-        assert [score < 0 for score in got] == [length > 0 for length in lengths]
+    @pytest.mark.usefixtures("engine")
+    @pytest.mark.parametrize("tokens", [1, 32, 45])
+    @pytest.mark.parametrize("width", [1, 2, 3, 4, 8, 12, 16, 40])
+    def test_hamming_distances(self, tokens: int, width: int) -> None:
+        generator, offsets = np.random.default_rng(6), bounds([6, 0, 1, 10])
+        packed = cells("int8", (17, width), generator)
+        query = cells("int8", (tokens, width), generator)
+        worth = generator.permutation(8 * width + 1).astype(np.float64)
+        by_hand = []
+        for first, last in pairwise(offsets):
+            nearest = [
+                min(
+                    sum(int(a ^ b).bit_count() for a, b in zip(token, row, strict=True))
+                    for row in packed[first:last].view(np.uint8)
+                )
+                for token in query.view(np.uint8)
+                if last > first
+            ]
+            by_hand.append(math.fsum(worth[nearest]) if nearest else 0.0)
+        assert hamming_sums(query, packed, offsets, worth).tolist() == by_hand
 
-    @pytest.mark.parametrize("source", [FLOAT_MAX_SIM, BITS_MAX_SIM])
-    def test_a_query_without_tokens(self, source: str) -> None:
-        kind = "int8" if "unpack_bits" in source else "float"
-        features: Features = {"query(qt)": query(0, 1), "attribute(d)": documents([2, 0], kind, 1)}
-        for on in (True, False):
-            assert scores(source, features, 2, kernels_on=on).tolist() == [0.0, 0.0]
+    @pytest.mark.usefixtures("engine")
+    def test_documents_longer_than_a_block(self) -> None:
+        lengths = [1, BLOCK_ROWS - 1, 1, 0, 2 * BLOCK_ROWS + 1, 4, 0]
+        generator, offsets = np.random.default_rng(7), bounds(lengths)
+        rows, query = cells("float", (int(offsets[-1]), 8), generator), np.eye(3, 8, dtype="f4")
+        got = max_sim(query, rows, offsets)
+        best = [
+            rows[first:last, :3].max(axis=0).sum(dtype=np.float64) if last > first else 0.0
+            for first, last in pairwise(offsets)
+        ]
+        assert got.tolist() == best, "products with a unit vector are exact"
 
-    @settings(max_examples=40, deadline=None)
+    @pytest.mark.usefixtures("engine")
+    def test_rows_that_are_not_contiguous(self) -> None:
+        generator, offsets = np.random.default_rng(8), bounds([2, 3])
+        wide, query = cells("float", (10, 12), generator), cells("float", (4, 6), generator)
+        rows = wide[::2, 3:9]
+        got = max_sim(query, rows, offsets)
+        assert np.array_equal(got, max_sim(query, rows.copy(), offsets))
+
+    @settings(max_examples=60, deadline=None)
     @given(
         st.lists(st.integers(0, 9), min_size=1, max_size=12),
-        st.integers(0, 5),
-        st.sampled_from(["float", "bfloat16", "int8"]),
-        st.sampled_from(["float", "bfloat16"]),
+        st.integers(0, 40),
+        st.integers(1, 20),
+        st.sampled_from(["float", "bfloat16", "int8", "double"]),
+        st.sampled_from(ENGINES),
         st.integers(0, 1000),
     )
     def test_any_batch(
-        self, lengths: list[int], tokens: int, kind: str, query_kind: str, seed: int
+        self, lengths: list[int], tokens: int, dim: int, kind: str, name: str, seed: int
     ) -> None:
-        source = BITS_MAX_SIM if kind == "int8" else FLOAT_MAX_SIM
-        features: Features = {
-            "query(qt)": query(tokens, seed, query_kind),
-            "attribute(d)": documents(lengths, kind, seed + 1),
-        }
-        self.compare(source, features, len(lengths))
+        generator, offsets = np.random.default_rng(seed), bounds(lengths)
+        rows = cells(kind, (int(offsets[-1]), dim), generator)
+        query = cells("float", (tokens, dim), generator)
+        with using(name):
+            got = max_sim(query, rows, offsets)
+        assert np.abs(got - expected(query, rows, offsets)).max() <= tolerance(query, rows)
 
-    def test_functions_in_between_make_no_difference(self, counted: Counted) -> None:
-        bodies = {
-            "bits": ((), "unpack_bits(attribute(d))"),
-            "products": (("q",), "sum(q * bits, x)"),
-            "best": (("t", "over"), "reduce(t, max, over)"),
-            "scaled": (("weight",), "weight * sum(best(products(query(qt)), dt), qt)"),
-        }
-        functions = {
-            name: FunctionBody(parameters=parameters, body=parse_expression(body))
-            for name, (parameters, body) in bodies.items()
-        }
-        features: Features = {
-            "query(qt)": query(4, 3),
-            "attribute(d)": documents([2, 0, 3], "int8", 4),
-        }
-        tree = expand(parse_expression("scaled(2) + scaled(2)"), functions)
-        got = Evaluation(features.get, 3).scores(tree)
-        plain = scores(BITS_MAX_SIM, features, 3, kernels_on=True)
-        assert counted.calls == 2, (
-            "once here, once for the comparison: equal subtrees are computed once"
+
+class TestThreads:
+    @pytest.mark.parametrize("name", ENGINES)
+    def test_every_document_is_scored_once_however_they_are_shared_out(
+        self, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(parallel, "LEAST_ROWS", 5)
+        generator = np.random.default_rng(9)
+        offsets = bounds(generator.integers(0, 12, 400).tolist())
+        packed = cells("int8", (int(offsets[-1]), 4), generator)
+        query, worth = cells("int8", (3, 4), generator), np.arange(33.0)
+        with using(name):
+            together = hamming_sums(query, packed, offsets, worth)
+            alone = [
+                hamming_sums(query, packed[a:b], np.array([0, b - a]), worth)[0]
+                for a, b in pairwise(offsets)
+            ]
+        assert together.tolist() == alone
+
+    @pytest.mark.usefixtures("engine")
+    def test_several_callers_at_once(self) -> None:
+        generator, offsets = np.random.default_rng(10), bounds([50] * 100)
+        rows, query = cells("float", (5000, 32), generator), cells("float", (32, 32), generator)
+        wanted, found = max_sim(query, rows, offsets), [np.zeros(0)] * 6
+
+        def call(place: int) -> None:
+            found[place] = max_sim(query, rows, offsets)
+
+        callers = [threading.Thread(target=call, args=(place,)) for place in range(6)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+        assert all(np.array_equal(wanted, each) for each in found)
+
+    def test_what_a_thread_raises_is_raised(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(parallel, "LEAST_ROWS", 1)
+
+        def work(part: tuple[int, int]) -> None:
+            raise ValueError(f"document {part[0]}")
+
+        with pytest.raises(ValueError, match="document"):
+            parallel.in_parts(np.arange(100), work)
+
+
+class TestChoice:
+    QUERY = np.ones((2, 4), np.float32)
+    ROWS = np.ones((3, 4), np.float32)
+
+    def test_a_small_call_does_not_load_numba(self) -> None:
+        script = (
+            "import sys, numpy as np\n"
+            "from vespa_colbert.rank.kernels import max_sim\n"
+            "max_sim(np.ones((2, 4), 'f4'), np.ones((3, 4), 'f4'), np.array([0, 3]))\n"
+            "sys.exit('numba' in sys.modules)"
         )
-        assert np.array_equal(got, 4 * plain)
+        assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
+    def test_without_the_extra_numpy_computes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "vespa_colbert.rank.kernels.compiled", None)
+        monkeypatch.setattr(choice, "WORTH_COMPILING", 0)
+        choice._numba_kernels.cache_clear()
+        try:
+            got = max_sim(self.QUERY, self.ROWS, np.array([0, 1, 3], np.int64))
+        finally:
+            choice._numba_kernels.cache_clear()
+        assert got.tolist() == [8.0, 8.0]
 
-class TestWhatIsNoKernel:
-    @pytest.mark.parametrize(
-        "source",
-        [
-            "sum(reduce(sum(query(qt) + attribute(d), x), max, dt), qt)",
-            "sum(reduce(sum(query(qt) * attribute(d), x), min, dt), qt)",
-            "sum(reduce(sum(query(qt) * attribute(d), x), max, dt))",
-            "sum(reduce(avg(query(qt) * attribute(d), x), max, dt), qt)",
-            "sum(reduce(sum(query(qt) * attribute(d) * 2, x), max, dt), qt)",
-            "sum(reduce(sum(query(qt) * (attribute(d) - 1), x), max, dt), qt)",
-            "avg(reduce(sum(query(qt) * attribute(d), x), max, dt), qt)",
-            "sum(reduce(sum(query(qt) * cell_cast(attribute(d), double), x), max, dt), qt)",
-        ],
-    )
-    def test_other_shapes_are_left_to_the_algebra(self, source: str, counted: Counted) -> None:
-        features: Features = {
-            "query(qt)": query(2, 1),
-            "attribute(d)": documents([2, 0, 3], "float", 2),
-        }
-        fast = scores(source, features, 3, kernels_on=True)
-        assert counted.calls == 0
-        assert np.array_equal(fast, scores(source, features, 3, kernels_on=False))
-
-    @pytest.mark.parametrize(
-        ("source", "kind", "query_kind"),
-        [
-            (FLOAT_MAX_SIM, "int8", "float"),
-            (FLOAT_MAX_SIM, "float", "double"),
-            (
-                "sum(reduce(sum(query(qt) * unpack_bits(attribute(d), double), x), max, dt), qt)",
-                "int8",
-                "float",
-            ),
-        ],
-    )
-    def test_other_cells_are_left_to_the_algebra(
-        self, source: str, kind: str, query_kind: str, counted: Counted
-    ) -> None:
-        rows = documents([2, 0, 3], kind, 2)
-        tokens = query(2, 1, query_kind)
-        if kind == "int8" and "unpack_bits" not in source:
-            tokens = Tensor.rows(TensorType.parse("tensor<float>(qt{},x[2])"), tokens.values[:, :2])
-        features: Features = {"query(qt)": tokens, "attribute(d)": rows}
-        scores(source, features, 3, kernels_on=True)
-        assert counted.calls == 0
-
-    @pytest.mark.parametrize(
-        "source",
-        [
-            "sum(reduce(sum(query(qt) * attribute(d), x), max, qt), dt)",
-            "sum(reduce(sum(query(qt) * attribute(d), dt), max, x), qt)",
-            "sum(reduce(sum(query(qt) * attribute(d), x), max, dt), dt)",
-        ],
-    )
-    def test_dimensions_in_other_places_mean_what_they_say(
-        self, source: str, counted: Counted
-    ) -> None:
-        features: Features = {
-            "query(qt)": query(2, 1),
-            "attribute(d)": documents([2, 1], "float", 2),
-        }
-        outcomes = []
-        for on in (True, False):
-            try:
-                outcomes.append(scores(source, features, 2, kernels_on=on).tolist())
-            except ExpressionTypeError as error:
-                outcomes.append(re.sub(r"\$doc\{\},?", "", str(error)))
-        assert outcomes[0] == outcomes[1]
-        assert counted.calls == 0
-
-    def test_tokens_of_both_sides_under_one_name_are_joined_and_not_crossed(self) -> None:
-        """With one dimension on both sides a row meets the row of its own label only."""
-        tokens = Tensor.rows(
-            TensorType.parse(f"tensor<float>(dt{{}},x[{DIM}])"), query(2, 1).values
-        )
-        features: Features = {"query(qt)": tokens, "attribute(d)": documents([2, 3], "float", 2)}
-        with pytest.raises(ExpressionTypeError):
-            scores(
-                "sum(reduce(sum(query(qt)*attribute(d),x),max,dt),dt)", features, 2, kernels_on=True
+    def test_doubles_are_never_rounded_to_float(self) -> None:
+        with using("numba"):
+            query = np.array([[1.0, 2.0**-40]])
+            got = max_sim(query, np.ones((1, 2), np.float32), np.array([0, 1], np.int64))
+            bits = max_sim_bits(
+                np.full((1, 8), 1 + 2.0**-40), np.array([[-1]], np.int8), np.array([0, 1])
             )
-
-    @pytest.mark.parametrize("source", [FLOAT_MAX_SIM, FLOAT_MAX_SIM.replace("qt)", "q)", 1)])
-    @pytest.mark.parametrize(("query_dimension", "dimension"), [("qt", "tok"), ("tok", "dt")])
-    def test_tokens_under_another_name_are_refused(
-        self, source: str, query_dimension: str, dimension: str
-    ) -> None:
-        vectors = query(2, 1).values
-        kind = TensorType.parse(f"tensor<float>({dimension}{{}},x[{DIM}])")
-        rows = DocumentRows(type=kind, offsets=np.array([0, 2], np.int64), values=vectors)
-        kind = TensorType.parse(f"tensor<float>({query_dimension}{{}},x[{DIM}])")
-        tokens = Tensor.rows(kind, vectors)
-        features: Features = {"query(qt)": tokens, "query(q)": tokens, "attribute(d)": rows}
-        for on in (True, False):
-            with pytest.raises(ExpressionTypeError, match="reduce: expected dimensions of"):
-                scores(source, features, 1, kernels_on=on)
-
-    def test_a_lambda_sees_no_max_sim_either(self) -> None:
-        features: Features = {"query(qt)": query(2, 1), "attribute(d)": documents([1], "float", 2)}
-        for on in (True, False):
-            with pytest.raises(ExpressionTypeError, match="a lambda sees only"):
-                scores(f"map(1, f(a)({FLOAT_MAX_SIM}))", features, 1, kernels_on=on)
-
-    def test_vectors_of_another_width_are_refused(self) -> None:
-        narrow = Tensor.rows(TensorType.parse("tensor<float>(qt{},x[8])"), np.zeros((1, 8)))
-        features: Features = {"query(qt)": narrow, "attribute(d)": documents([1], "float", 2)}
-        for on in (True, False):
-            with pytest.raises(ExpressionTypeError, match="cannot join"):
-                scores(FLOAT_MAX_SIM, features, 1, kernels_on=on)
-
-
-BATCH_SOURCES = [
-    FLOAT_MAX_SIM,
-    "sum(attribute(d)) + count(attribute(d))",
-    "reduce(attribute(d), max) - reduce(attribute(d), min)",
-    "sum(reduce(attribute(d), avg, dt))",
-    "sum(reduce(attribute(d), median, dt) * 2)",
-    "if(sum(attribute(d)) > 0, count(attribute(d)), -1)",
-    "reduce(sum(query(qt) * attribute(d), x), max)",
-    "sum(map(reduce(attribute(d), max, dt), f(v)(if(v > 0, v, 10))))",
-    "sum(reduce(1 / (1 + sum(attribute(d) * attribute(d), x)), max, dt))",
-    "sum(sum(attribute(d), dt) * reduce(query(qt), max, qt))",
-    "!count(attribute(d)) + (count(attribute(d)) in [2, 3])",
-]
-
-
-@pytest.mark.parametrize("source", BATCH_SOURCES)
-@pytest.mark.parametrize("kernels_on", [True, False])
-def test_a_batch_scores_each_document_as_it_is_scored_alone(source: str, kernels_on: bool) -> None:
-    lengths = [2, 0, 1, 5, 0, 3, 1]
-    rows, tokens = documents(lengths, "float", 9), query(3, 8)
-    together = scores(
-        source, {"query(qt)": tokens, "attribute(d)": rows}, len(lengths), kernels_on=kernels_on
-    )
-    alone = [
-        Evaluation({"query(qt)": tokens, "attribute(d)": rows.document(i)}.get, 1)
-        .value(parse_expression(source), {})
-        .as_number()
-        for i in range(len(lengths))
-    ]
-    if kernels_on and source == FLOAT_MAX_SIM:
-        assert np.abs(together - alone).max() <= 3 * PRODUCT_ERROR
-    else:
-        assert np.array_equal(together, alone)
+        assert got.tolist() == [1.0 + 2.0**-40]
+        assert bits.tolist() == [8 + 2.0**-37]

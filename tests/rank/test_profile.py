@@ -164,7 +164,7 @@ def test_an_edited_expression_moves_the_score(index: LocalIndex) -> None:
         ("bm25(vectors)", UnknownFeatureError, "enable-bm25"),
         ("query(other)", UnknownFeatureError, "not an input"),
         ("nosuch(text)", UnknownFeatureError, "nosuch(text)"),
-        ("fieldMatch(text)", UnknownFeatureError, "fieldMatch(text)"),
+        ("fieldMatch(text)", UnsupportedFunctionError, "fieldMatch(text)"),
         ("sum(attribute(vectors), zz)", ExpressionTypeError, "zz"),
         ("attribute(vectors)", ExpressionTypeError, "expected a number"),
     ],
@@ -210,9 +210,3 @@ def test_faults_of_a_profile_name_it(index: LocalIndex) -> None:
     assert error.value.__notes__ == ["schema passage, profile p, first-phase"]
     with pytest.raises(SpecError, match="absent"):
         Ranker(schema(), "absent", index)
-    with pytest.raises(UnsupportedFunctionError, match="global-phase"):
-        Ranker(
-            schema(RankProfile(name="p", first_phase="1", global_phase=Rerank(expression="2"))),
-            "p",
-            index,
-        )

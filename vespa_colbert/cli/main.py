@@ -18,7 +18,19 @@ __all__ = ["app", "main"]
 
 FAILED, PARITY, INTERRUPTED = 1, 3, 130
 
-VERBS = ("demo", "init", "inspect", "export", "generate", "validate", "embed", "search", "verify")
+VERBS = (
+    "demo",
+    "init",
+    "inspect",
+    "export",
+    "generate",
+    "validate",
+    "embed",
+    "search",
+    "rank",
+    "evaluate-expression",
+    "verify",
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -56,7 +68,8 @@ def options(
 
 
 for verb in VERBS:
-    app.command(verb)(importlib.import_module(f"vespa_colbert.cli.{verb}").command)
+    module = importlib.import_module(f"vespa_colbert.cli.{verb.replace('-', '_')}")
+    app.command(verb)(module.command)
 
 
 def main() -> None:

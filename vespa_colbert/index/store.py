@@ -70,7 +70,7 @@ class LocalIndex:
     def lexical(self, field: str) -> LexicalField:
         """Return a text field inverted for bm25; made when first asked for."""
         if field not in self._lexical:
-            texts = [document.fields.get(field, "") for document in self.documents]
+            texts = [document.fields.get(field) for document in self.documents]
             self._lexical[field] = LexicalField(texts)
         return self._lexical[field]
 

@@ -32,8 +32,16 @@ from vespa_colbert.vespa_java import EmbedderComponent, VespaJava
 
 __all__ = ["ProofOptions", "prove"]
 
-CONTENT_NODE = frozenset({"bm25", "firstPhase"})
+CONTENT_NODE = frozenset({"bm25", "closeness", "distance", "firstPhase", "secondPhase"})
 """Features that the local ranker has and the Java judge has not: a content node computes them."""
+
+RESULT = frozenset({
+    "normalize_linear",
+    "reciprocal_rank",
+    "reciprocal_rank_fusion",
+    "relevanceScore",
+})
+"""Features that a hit has among others only, not by itself."""
 
 REPEATED_PAIRS = 10
 """Pairs for an expression that another profile has been proved with already."""
@@ -196,6 +204,9 @@ def _score_rung(
     if features:
         count = RungCount(name, SCORES_TOLERANCE, "relative")
         return count.rung(f"{', '.join(sorted(features))}: computed by a content node, not by Java")
+    if among := {call.feature_name for call in calls(node) if call.name in RESULT}:
+        count = RungCount(name, SCORES_TOLERANCE, "relative")
+        return count.rung(f"{', '.join(sorted(among))}: computed over a result, not for a hit")
     cases = _pairs(searcher, ranker, sample)
     judges = (
         LocalScores(ranker=ranker, node=node),

@@ -12,6 +12,7 @@ from vespa_colbert.errors import SpecError
 from vespa_colbert.export import ModelFolder
 from vespa_colbert.index import LocalIndex, embedded_text, open_index
 from vespa_colbert.pipeline.corpus import index_origin
+from vespa_colbert.pipeline.onnx_models import open_onnx
 from vespa_colbert.rank import Hit, Ranker, RankQuery
 from vespa_colbert.rank.alignment import align
 from vespa_colbert.rank.expand import calls
@@ -79,15 +80,17 @@ class Searcher:
     def ranker(self, profile: str) -> Ranker:
         """Return the ranker of a profile, made when first asked for."""
         if profile not in self._rankers:
-            self._rankers[profile] = Ranker(self.schema, profile, self.index)
+            self._rankers[profile] = Ranker(
+                self.schema, profile, self.index, folder=self.application, open_onnx=open_onnx
+            )
         return self._rankers[profile]
 
     def query(self, text: str, profile: str) -> RankQuery:
         """Return a question with the tensors that a profile asks for, embedded once."""
         inputs = {
-            name: each
-            for name, each in self.ranker(profile).profile.input_types.items()
-            if not each.is_number
+            each.name: each.type
+            for each in self.ranker(profile).profile.inputs
+            if not each.type.is_number and not each.default
         }
         if not inputs:
             return RankQuery(text=text)
@@ -117,6 +120,7 @@ class Searcher:
             for node in self.ranker(profile).phases.values()
             for call in calls(node)
             if call.name == "attribute" and call.arguments
+            if str(call.arguments[0]) in self.index.tensors
         ]
         if not names:
             return []

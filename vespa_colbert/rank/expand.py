@@ -10,27 +10,32 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from vespa_colbert.errors import ExpressionError, ExpressionTypeError
-from vespa_colbert.rank.algebra import AGGREGATORS
-from vespa_colbert.rank.functions import BINARY, RESERVED, SCALARS
+from vespa_colbert.rank.functions import FUNCTIONS, RESERVED, SCALARS, Parameter
 from vespa_colbert.rank.nodes import (
     Call,
+    Dimensions,
     Embraced,
+    Generated,
     Lambda,
     Membership,
     Negative,
     Node,
     Not,
     Operation,
+    Slice,
+    Switch,
+    TensorLiteral,
     children,
 )
 
 __all__ = ["FunctionBody", "calls", "expand", "is_bare", "plain"]
 
-TAKES_WORDS = {*AGGREGATORS, "reduce", "cell_cast", "unpack_bits"} - BINARY.keys()
-"""Functions whose arguments from the second on are names of dimensions, aggregators, cell types.
-
-``max`` and ``min`` are not among them: what a name means there is decided by its first argument.
-"""
+VALUES = {
+    Parameter.TENSOR,
+    Parameter.CELL_FUNCTION,
+    Parameter.PAIR_FUNCTION,
+    Parameter.SUBSPACE_FUNCTION,
+}
 
 TAKES_NAMES = {"attribute", "constant", "query"}
 """Features whose arguments are names of fields, constants and inputs, never functions.
@@ -104,6 +109,9 @@ def _expanded(node: Node, functions: Mapping[str, FunctionBody], entered: tuple[
         return node
     if isinstance(node, Call) and node.name in TAKES_NAMES and node.name not in functions:
         return node
+    if isinstance(node, Generated):
+        names = node.type.indexed
+        functions = {name: each for name, each in functions.items() if name not in names}
     if not isinstance(node, Call) or not _is_profile_call(node, functions):
         return _with_children(node, lambda child: _expanded(child, functions, entered))
     if node.name in entered:
@@ -149,7 +157,18 @@ def _substitute(node: Node, arguments: Mapping[str, Node]) -> Node:
     if isinstance(node, Call) and node.arguments:
         replaced = tuple(_substitute(each, arguments) for each in node.arguments)
         return replace(node, arguments=replaced)
+    if isinstance(node, Dimensions):
+        return Dimensions(tuple(_name_for(name, arguments) for name in node.names))
+    if isinstance(node, Generated):
+        arguments = {
+            name: each for name, each in arguments.items() if name not in node.type.indexed
+        }
     return _with_children(node, lambda child: _substitute(child, arguments))
+
+
+def _name_for(name: str, arguments: Mapping[str, Node]) -> str:
+    given = plain(arguments[name]) if name in arguments else None
+    return given.name if isinstance(given, Call) and is_bare(given) else name
 
 
 def is_bare(node: Node) -> bool:
@@ -157,13 +176,24 @@ def is_bare(node: Node) -> bool:
     return isinstance(node, Call) and node.arguments is None and node.output is None
 
 
+def _is_word(name: str, place: int) -> bool:
+    """Return whether an argument names a dimension, an aggregator or a cell type.
+
+    In ``max(a, x)`` it is not one: what x means there is decided by the type of a.
+    """
+    if (row := FUNCTIONS.get(name)) is None or place == 0:
+        return False
+    return row.parameters[min(place, len(row.parameters) - 1)] not in VALUES
+
+
 def _with_children(node: Node, change: Callable[[Node], Node]) -> Node:
     """Return the node with ``change`` applied to each child that is an expression."""
     if isinstance(node, Call) and node.arguments:
-        words = node.name in TAKES_WORDS
-        first, *rest = node.arguments
-        changed = (each if words and is_bare(each) else change(each) for each in rest)
-        return replace(node, arguments=(change(first), *changed))
+        changed = (
+            each if _is_word(node.name, place) and is_bare(each) else change(each)
+            for place, each in enumerate(node.arguments)
+        )
+        return replace(node, arguments=tuple(changed))
     if isinstance(node, Operation):
         return _chain(node, change)
     if isinstance(node, Embraced | Negative | Not):
@@ -171,8 +201,30 @@ def _with_children(node: Node, change: Callable[[Node], Node]) -> Node:
     if isinstance(node, Membership):
         members = tuple(change(child) for child in node.members)
         return Membership(change(node.value), members)
-    if isinstance(node, Lambda):
+    if isinstance(node, Lambda | Generated):
         return replace(node, body=change(node.body))
+    return _with_parts(node, change)
+
+
+def _with_parts(node: Node, change: Callable[[Node], Node]) -> Node:
+    """Return a slice, a literal or a switch with ``change`` applied to its expressions."""
+    if isinstance(node, Slice):
+        coordinates = tuple(
+            each if each.index is None else replace(each, index=change(each.index))
+            for each in node.coordinates
+        )
+        return replace(node, subject=change(node.subject), coordinates=coordinates)
+    if isinstance(node, TensorLiteral):
+        cells = tuple(replace(cell, value=change(cell.value)) for cell in node.cells)
+        return replace(node, cells=cells)
+    if isinstance(node, Switch):
+        cases = tuple(
+            replace(case, value=change(case.value), result=change(case.result))
+            for case in node.cases
+        )
+        return replace(
+            node, subject=change(node.subject), cases=cases, default=change(node.default)
+        )
     return node
 
 

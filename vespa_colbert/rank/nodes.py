@@ -1,87 +1,42 @@
-"""The tree of a rank expression: frozen nodes that print themselves in canonical form."""
+"""The tree of a rank expression: frozen nodes that print themselves in canonical form.
+
+Parsing what a node prints gives the node again; ``vespa_text`` prints what Vespa's Java prints.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from vespa_colbert.rank.operators import binds_tighter, is_ambiguous
+from vespa_colbert.rank.tensor_nodes import Generated, LiteralCell, Pattern, TensorLiteral
+from vespa_colbert.rank.words import is_identifier, output_text, quoted, unquoted
+
 __all__ = [
-    "PRECEDENCE",
     "Call",
+    "Case",
+    "Coordinate",
+    "Dimensions",
     "Embraced",
+    "Generated",
     "Lambda",
+    "LiteralCell",
     "Membership",
     "Negative",
     "Node",
     "Not",
     "Number",
     "Operation",
+    "Pattern",
+    "Slice",
     "String",
-    "binds_tighter",
+    "Switch",
+    "TensorLiteral",
     "children",
-    "is_ambiguous",
 ]
 
-PRECEDENCE = {
-    operator: level
-    for level, operator in enumerate((
-        "||",
-        "&&",
-        ">=",
-        ">",
-        "<=",
-        "<",
-        "~=",
-        "!=",
-        "==",
-        "+",
-        "-",
-        "*",
-        "/",
-        "%",
-        "^",
-    ))
-}
-"""Every operator has a level of its own, the later the tighter; ``^`` alone groups to the right.
 
-Source: com.yahoo.searchlib.rankingexpression.rule.Operator, Vespa 8.700.24.
-"""
-
-
-SERVED_PRECEDENCE = {
-    operator: level
-    for level, operators in enumerate((
-        ("||",),
-        ("&&",),
-        (">=", ">", "<=", "<", "~=", "!=", "=="),
-        ("+", "-"),
-        "*/%",
-        "^",
-    ))
-    for operator in operators
-}
-"""Operators as the content nodes group them, which get the expression as text.
-
-Source: operator_nodes.h in eval, Vespa 8.700.24.
-"""
-
-SAME_VALUE = (frozenset("+-"), frozenset("*/"))
-"""Operators that may be grouped either way: ``a + (b - c)`` differs from ``(a + b) - c`` by no more
-than rounding."""
-
-
-def binds_tighter(operator: str, before: str, levels: Mapping[str, int] = PRECEDENCE) -> bool:
-    """Return whether an operator takes what is between it and the one before it."""
-    if levels[operator] == levels[before]:
-        return operator == "^"
-    return levels[operator] > levels[before]
-
-
-def is_ambiguous(before: str, operator: str) -> bool:
-    """Return whether Vespa's container and its content nodes compute two values of a chain."""
-    differs = binds_tighter(operator, before) != binds_tighter(operator, before, SERVED_PRECEDENCE)
-    return differs and not any({before, operator} <= each for each in SAME_VALUE)
+ANY_ALL = ("||", "&&")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +56,11 @@ class String:
 
     text: str
 
+    @property
+    def value(self) -> str:
+        """What the string stands for, without quotes and escapes."""
+        return unquoted(self.text)
+
     def __str__(self) -> str:
         return self.text
 
@@ -108,6 +68,11 @@ class String:
 @dataclass(frozen=True, slots=True)
 class Call:
     """A name with or without arguments: a built-in, a function of the profile, or a feature.
+
+    The arguments of a built-in are written as Vespa's grammar has them: a name of a dimension, an
+    aggregator or a cell type is a ``Call`` without arguments, a list of dimensions ``Dimensions``,
+    a function literal ``Lambda``. A built-in's name with other arguments, such as ``log(a, b)``,
+    is a feature of that name.
 
     Attributes:
         name: ``sum``, ``max_sim``, ``attribute``.
@@ -123,7 +88,7 @@ class Call:
 
     def __str__(self) -> str:
         listed = "" if self.arguments is None else f"({', '.join(map(str, self.arguments))})"
-        return self.name + listed + ("" if self.output is None else f".{self.output}")
+        return self.name + listed + output_text(self.output)
 
     @property
     def feature_name(self) -> str:
@@ -204,7 +169,8 @@ class Negative:
     inner: Node
 
     def __str__(self) -> str:
-        return f"-{self.inner}"
+        kinds = Operation | Membership | Not | Negative | Slice | Number
+        return f"-({self.inner})" if isinstance(self.inner, kinds) else f"-{self.inner}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +180,8 @@ class Not:
     inner: Node
 
     def __str__(self) -> str:
-        return f"!{self.inner}"
+        is_loose = isinstance(self.inner, Operation | Membership | Not)
+        return f"!({self.inner})" if is_loose else f"!{self.inner}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,12 +192,15 @@ class Membership:
     members: tuple[Node, ...]
 
     def __str__(self) -> str:
-        return f"{self.value} in [{', '.join(map(str, self.members))}]"
+        value = str(self.value)
+        if isinstance(self.value, Membership) or getattr(self.value, "operator", "") in ANY_ALL:
+            value = f"({value})"
+        return f"{value} in [{', '.join(map(str, self.members))}]"
 
 
 @dataclass(frozen=True, slots=True)
 class Lambda:
-    """A function literal: ``f(x,y)(x * y)``."""
+    """A function literal: ``f(x,y)(x * y)``; only ever an argument of a built-in."""
 
     parameters: tuple[str, ...]
     body: Node
@@ -239,19 +209,123 @@ class Lambda:
         return f"f({','.join(self.parameters)})({self.body})"
 
 
+@dataclass(frozen=True, slots=True)
+class Dimensions:
+    """A list of dimensions in parentheses, as ``rename`` has them: ``(a, b)``."""
+
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"({', '.join(self.names)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinate:
+    """Where a slice cuts one dimension: at a label that is written out, or at a computed index.
+
+    Attributes:
+        dimension: Its name; ``None`` in a short form: ``t{label}`` cuts the one mapped dimension,
+            ``t[index]`` the one indexed dimension.
+        label: The label, if one is written out.
+        index: An expression for the index or, in a mapped dimension, for the number that is the
+            label; given if and only if ``label`` is not.
+    """
+
+    dimension: str | None
+    label: str | None = None
+    index: Node | None = None
+
+    def __str__(self) -> str:
+        if self.label is not None:
+            text = self.label
+            if not is_identifier(text) or text in {"true", "false"}:
+                text = quoted(text)
+        else:
+            text = str(self.index)
+            # A bare name or string would be read as a label.
+            is_name = isinstance(self.index, Call) and is_identifier(text)
+            if self.dimension and (is_name or isinstance(self.index, String)):
+                text = f"({text})"
+        return text if self.dimension is None else f"{self.dimension}:{text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A part of a tensor: ``t{label}``, ``t[expression]``, ``t{x:label, y:(expression)}``.
+
+    Attributes:
+        subject: The tensor.
+        coordinates: One or more, each with its dimension; or a single one without.
+        position: Where the bracket stands in the source, characters from 0.
+    """
+
+    subject: Node
+    coordinates: tuple[Coordinate, ...]
+    position: int = field(default=0, compare=False)
+
+    def __str__(self) -> str:
+        is_loose = isinstance(self.subject, Operation | Membership | Not | Slice)
+        subject = f"({self.subject})" if is_loose else str(self.subject)
+        first = self.coordinates[0]
+        if first.dimension is None and first.index is not None:
+            return f"{subject}[{first}]"
+        return f"{subject}{{{', '.join(map(str, self.coordinates))}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A case of a switch: its result counts where the subject equals its value."""
+
+    value: Node
+    result: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """``switch(subject) { case value: result, default: otherwise }``; the first equal case counts.
+
+    Attributes:
+        subject: What the cases are compared with.
+        cases: One or more.
+        default: The result if no case is equal.
+        position: Where it stands in the source, characters from 0.
+    """
+
+    subject: Node
+    cases: tuple[Case, ...]
+    default: Node
+    position: int = field(default=0, compare=False)
+
+    def __str__(self) -> str:
+        cases = "".join(f"case {case.value}: {case.result}, " for case in self.cases)
+        return f"switch({self.subject}) {{ {cases}default: {self.default} }}"
+
+
 def children(node: Node) -> tuple[Node, ...]:
     """Return the nodes right below a node, in the order they are written."""
-    if isinstance(node, Call):
-        return node.arguments or ()
-    if isinstance(node, Operation):
-        return node.left, node.right
-    if isinstance(node, Embraced | Negative | Not):
-        return (node.inner,)
-    if isinstance(node, Membership):
-        return node.value, *node.members
-    return (node.body,) if isinstance(node, Lambda) else ()
+    match node:
+        case Call():
+            found = node.arguments or ()
+        case Operation():
+            found = node.left, node.right
+        case Embraced() | Negative() | Not():
+            found = (node.inner,)
+        case Membership():
+            found = node.value, *node.members
+        case Slice():
+            found = node.subject, *(each.index for each in node.coordinates if each.index)
+        case TensorLiteral():
+            found = tuple(cell.value for cell in node.cells)
+        case Switch():
+            cases = (part for case in node.cases for part in (case.value, case.result))
+            found = node.subject, *cases, node.default
+        case Lambda() | Generated():
+            found = (node.body,)
+        case _:
+            found = ()
+    return found
 
 
-Node: TypeAlias = (
-    Number | String | Call | Operation | Embraced | Negative | Not | Membership | Lambda
-)
+Leaf: TypeAlias = Number | String | Dimensions | Pattern
+Wrapper: TypeAlias = Embraced | Negative | Not | Lambda | Generated
+Node: TypeAlias = Leaf | Wrapper | Call | Operation | Membership | Slice | TensorLiteral | Switch

@@ -1,110 +1,172 @@
-"""A rank profile run over a local index: features, phases, windows, hits as Vespa returns them."""
+"""A rank profile run over documents: features, phases, windows, hits as Vespa returns them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vespa_colbert.app.profile import RankProfile
+from vespa_colbert.app.reader import read_application
 from vespa_colbert.app.schema import Schema
-from vespa_colbert.errors import (
-    ExpressionError,
-    ExpressionTypeError,
-    UnknownFeatureError,
-    UnsupportedFunctionError,
-)
+from vespa_colbert.errors import SpecError, UnsupportedFunctionError
 from vespa_colbert.index.lexical import plain_tokens
-from vespa_colbert.index.rows import DocumentRows
 from vespa_colbert.index.store import LocalIndex
-from vespa_colbert.rank.evaluate import Evaluation, batch_numbers
-from vespa_colbert.rank.expand import FunctionBody, calls, expand
+from vespa_colbert.rank.algebra import user_dimensions
+from vespa_colbert.rank.compiled import CompiledProfile, compile_profile, located
+from vespa_colbert.rank.document_file import read_documents
+from vespa_colbert.rank.documents import Documents, Tokenize, index_documents
+from vespa_colbert.rank.expand import calls
+from vespa_colbert.rank.features import FEATURES, REFUSED, Features, require_bm25
+from vespa_colbert.rank.hits import Hit, values_by_document
 from vespa_colbert.rank.nodes import Call, Node
-from vespa_colbert.rank.parser import parse_expression
+from vespa_colbert.rank.onnx import OpenOnnx
+from vespa_colbert.rank.phases import (
+    Window,
+    above,
+    order,
+    rescored_globally,
+    rescored_on_node,
+    usable_scores,
+)
+from vespa_colbert.rank.query import NearestNeighbor, RankQuery
 from vespa_colbert.tensor import Tensor
 
-__all__ = ["Hit", "RankQuery", "Ranker"]
+__all__ = ["Hit", "NearestNeighbor", "RankQuery", "Ranker"]
 
-Scores = NDArray[np.float64]
-Positions = NDArray[np.int64]
+Scores: TypeAlias = NDArray[np.float64]
+Positions: TypeAlias = NDArray[np.int64]
 
 DEFAULT_RERANK_COUNT = 100
-"""Vespa's rerank-count of a second phase that states none."""
+"""Vespa's rerank-count of a second or global phase that states none."""
+
+NO_HITS = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RankQuery:
-    """What a query brings.
+class _Ranked:
+    """Hits of the content node, the best first.
 
     Attributes:
-        text: The words, for bm25 and for matching.
-        tensors: Name → tensor of each ``query(name)``, of the type the profile declares.
+        positions: (hit,) int64.
+        scores: (hit,) float64, what the node says their relevance is.
+        first_phase: (hit,) float64, what the first phase gave, as computed.
     """
 
-    text: str = ""
-    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    positions: Positions
+    scores: Scores
+    first_phase: Scores
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hit:
-    """One hit of a result.
-
-    Attributes:
-        id: Document id as in the corpus.
-        position: Its place in the index.
-        relevance: Score of the last phase it went through.
-        match_features: Feature name → value.
-    """
-
-    id: str
-    position: int
-    relevance: float
-    match_features: Mapping[str, float]
+    def best(self, places: Positions) -> _Ranked:
+        return _Ranked(
+            positions=self.positions[places],
+            scores=self.scores[places],
+            first_phase=self.first_phase[places],
+        )
 
 
 class Ranker:
-    """A profile of a schema over an index."""
+    """A profile of a schema over documents."""
 
-    def __init__(self, schema: Schema, profile: str, index: LocalIndex) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        profile: str,
+        index: LocalIndex | Documents,
+        *,
+        folder: Path | None = None,
+        tokenize: Tokenize = plain_tokens,
+        open_onnx: OpenOnnx | None = None,
+    ) -> None:
         """Parse the profile's expressions and expand its functions.
 
         Args:
             schema: Read from the .sd that Vespa will read.
             profile: Name of a rank profile.
             index: The documents.
+            folder: The application package, where constants and models stand.
+            tokenize: Text → terms, for bm25: of documents and of queries. Plain words by default;
+                Vespa's own stems.
+            open_onnx: Opens models, for ``onnx(…)``.
 
         Raises:
             ExpressionError: If an expression does not parse; the message names profile and place.
             SpecError: If there is no such profile.
-            UnsupportedFunctionError: If it has a global phase.
+            UnsupportedFunctionError: If it has something that is not reproduced.
         """
-        self.schema = schema
-        self.profile: RankProfile = schema.profile(profile)
-        self.index = index
-        self._functions = {
-            each.name: FunctionBody(
-                parameters=each.arguments, body=self._parse(each.expression, each.name)
-            )
-            for each in self.profile.functions
-        }
-        second = self.profile.second_phase
-        if self.profile.global_phase is not None:
-            raise UnsupportedFunctionError(
-                f"schema {schema.name}, profile {profile}: global-phase is not reproduced"
-            )
-        self._first = self._tree(self.profile.first_phase, "first-phase")
-        self._second = None if second is None else self._tree(second.expression, "second-phase")
-        self._match = {
-            text: self._tree(text, "match-features") for text in self.profile.match_features
-        }
+        self.compiled: CompiledProfile = compile_profile(
+            schema, profile, folder=folder, open_onnx=open_onnx
+        )
+        self.documents = index if isinstance(index, Documents) else index_documents(index)
+        self.tokenize = tokenize
+        self._index = index if isinstance(index, LocalIndex) else None
+
+    @classmethod
+    def from_application(
+        cls,
+        folder: Path,
+        profile: str,
+        documents: LocalIndex | Documents | Path,
+        *,
+        schema: str = "",
+        tokenize: Tokenize = plain_tokens,
+        open_onnx: OpenOnnx | None = None,
+    ) -> Self:
+        """Return a ranker for a profile of an application package.
+
+        Args:
+            folder: The package, as it would be deployed.
+            profile: Name of a rank profile.
+            documents: An index, documents, or a file of documents in JSON lines.
+            schema: Name of the schema; may be left out if the package has one.
+            tokenize: As in the constructor.
+            open_onnx: As in the constructor.
+
+        Raises:
+            SpecError: If there is no such schema or profile.
+            SchemaSyntaxError: If a schema cannot be read.
+            CollectionError: If the file of documents has a bad line.
+            ExpressionError: If an expression does not parse.
+        """
+        found = read_application(folder).schema(schema)
+        if isinstance(documents, Path):
+            documents = read_documents(documents, found)
+        return cls(found, profile, documents, folder=folder, tokenize=tokenize, open_onnx=open_onnx)
+
+    @property
+    def schema(self) -> Schema:
+        """The schema."""
+        return self.compiled.schema
+
+    @property
+    def profile(self) -> RankProfile:
+        """The profile, with everything it inherits."""
+        return self.compiled.profile
+
+    @property
+    def index(self) -> LocalIndex:
+        """The local index that is ranked.
+
+        Raises:
+            SpecError: If documents are ranked that stand in no index.
+        """
+        if self._index is None:
+            raise SpecError(f"{self.documents.where}: expected a local index, got documents")
+        return self._index
 
     @property
     def phases(self) -> dict[str, Node]:
         """Phase → its expanded expression, for the phases that the profile has."""
-        second = {} if self._second is None else {"second-phase": self._second}
-        return {"first-phase": self._first, **second}
+        found = {
+            "first-phase": self.compiled.first,
+            "second-phase": self.compiled.second,
+            "global-phase": self.compiled.global_phase,
+        }
+        return {phase: node for phase, node in found.items() if node is not None}
 
     @property
     def matches_text(self) -> bool:
@@ -118,25 +180,28 @@ class Ranker:
         any other ``where true``.
         """
         if not self.matches_text:
-            return np.arange(len(self.index))
-        words = plain_tokens(query.text)
-        found = np.zeros(len(self.index), np.bool_)
-        for call in self._first_features():
-            for name in call.arguments or ():
-                found |= self.index.lexical(str(name)).matches(words)
+            return self.documents.everything
+        words = self.tokenize(query.text)
+        found = np.zeros(len(self.documents), np.bool_)
+        names = [str(name) for call in self._first_features() for name in call.arguments or ()]
+        for name in names:
+            with located(f"{self.compiled.where}, first-phase"):
+                require_bm25(self.compiled, name)
+            found |= self.documents.lexical(name, self.tokenize).matches(words)
         return np.flatnonzero(found)
 
     def _first_features(self) -> list[Call]:
-        return [call for call in calls(self._first) if call.name in READERS]
+        known = FEATURES.keys() | REFUSED
+        return [call for call in calls(self.compiled.first) if call.name in known]
 
     def scores(self, query: RankQuery, node: Node, positions: Positions) -> Scores:
         """Return an expression's value for some documents: (document,) float64."""
-        return self._evaluation(query, positions).scores(node)
+        return self._features(query, positions).numbers_of(node)
 
     def rank(
         self, query: RankQuery, *, hits: int = 10, candidates: Positions | None = None
     ) -> list[Hit]:
-        """Return the best hits, best first; equal scores in the order of the index.
+        """Return the best hits, best first; equal scores in the order of the documents.
 
         Args:
             query: Words and tensors.
@@ -147,52 +212,116 @@ class Ranker:
             ExpressionError: If a feature has no value; nothing scores 0 instead.
         """
         positions = self.candidates(query) if candidates is None else candidates
-        evaluation = self._evaluation(query, positions)
-        first = evaluation.scores(self._first)
-        scores = first if self._second is None else self._rescored(query, positions, first)
-        best = np.lexsort((positions, -scores))[:hits]
-        features = self._match_features(query, evaluation, positions, best)
+        self._require_no_limit(len(positions))
+        run = self._features(query, positions)
+        window = self._global_window
+        found = self._on_node(query, run, max(hits, window))
+        if window and len(found.positions):
+            found = self._globally(query, found, window)
+        best = found.best(np.arange(min(hits, len(found.positions))))
+        return self._hits(query, run, best) if len(best.positions) else []
+
+    def _require_no_limit(self, matching: int) -> None:
+        """Check that the match phase would look at all candidates.
+
+        Raises:
+            UnsupportedFunctionError: If it would not.
+        """
+        limits = self.profile.match_phase
+        most = [each for each in (limits.max_hits, limits.total_max_hits) if each] if limits else []
+        if most and matching > min(most):
+            raise UnsupportedFunctionError(
+                f"{self.compiled.where}: match-phase looks at {min(most)} documents, "
+                f"{matching} match; which ones it takes is not reproduced"
+            )
+
+    def _on_node(self, query: RankQuery, run: Features, most: int) -> _Ranked:
+        """Return the hits of the content node, the best first: first and second phase."""
+        if not len(run.positions):
+            return _Ranked(positions=NO_HITS, scores=np.zeros(0), first_phase=np.zeros(0))
+        with located(f"{self.compiled.where}, first-phase"):
+            computed = run.numbers_of(self.compiled.first)
+        scores = usable_scores(computed)
+        kept = np.flatnonzero(above(scores, self.profile.first_phase_drop_limit))
+        found = _Ranked(
+            positions=run.positions[kept], scores=scores[kept], first_phase=computed[kept]
+        )
+        second = self.profile.second_phase
+        if self.compiled.second is not None and second is not None and len(kept):
+            found = self._rescored(query, found, self.compiled.second)
+            kept = np.flatnonzero(above(found.scores, second.drop_limit))
+            found = found.best(kept)
+        return found.best(order(found.scores, found.positions)[:most])
+
+    def _rescored(self, query: RankQuery, found: _Ranked, second: Node) -> _Ranked:
+        places = order(found.scores, found.positions)[: self._rerank_count]
+        if not len(places):
+            return found
+        run = self._features(query, found.positions[places], first_phase=found.first_phase[places])
+        with located(f"{self.compiled.where}, second-phase"):
+            window = Window(places=places, scores=run.numbers_of(second))
+        scores = rescored_on_node(found.scores, found.positions, window)
+        return _Ranked(positions=found.positions, scores=scores, first_phase=found.first_phase)
+
+    def _globally(self, query: RankQuery, found: _Ranked, count: int) -> _Ranked:
+        """Return the hits after the global phase, the best first."""
+        phase, node = self.profile.global_phase, self.compiled.global_phase
+        if phase is None or node is None:
+            return found
+        places = np.arange(min(count, len(found.positions)))
+        run = self._features(
+            query,
+            found.positions[places],
+            first_phase=found.first_phase[places],
+            relevance=found.scores[places],
+        )
+        with located(f"{self.compiled.where}, global-phase"):
+            window = Window(places=places, scores=run.numbers_of(node))
+        scores = rescored_globally(found.scores, window)
+        found = _Ranked(positions=found.positions, scores=scores, first_phase=found.first_phase)
+        if (limit := phase.drop_limit) is not None:
+            found = found.best(np.flatnonzero(~(scores <= limit)))
+        return found.best(order(found.scores, np.arange(len(found.positions))))
+
+    def _hits(self, query: RankQuery, ranked: Features, best: _Ranked) -> list[Hit]:
+        run = self._features(query, best.positions, first_phase=best.first_phase)
+        both = [
+            self._values(ranked, run, features, place)
+            for features, place in (
+                (self.compiled.match_features, "match-features"),
+                (self.compiled.summary_features, "summary-features"),
+            )
+        ]
         return [
             Hit(
-                id=self.index.documents[int(positions[place])].id,
-                position=int(positions[place]),
-                relevance=float(scores[place]),
-                match_features={name: float(values[row]) for name, values in features.items()},
+                id=self.documents.ids[position],
+                position=position,
+                relevance=float(score),
+                match_features={name: values[row] for name, values in both[0].items()},
+                summary_features={name: values[row] for name, values in both[1].items()},
             )
-            for row, place in enumerate(best)
+            for row, (position, score) in enumerate(
+                zip(best.positions.tolist(), best.scores.tolist(), strict=True)
+            )
         ]
 
-    def _rescored(self, query: RankQuery, positions: Positions, first: Scores) -> Scores:
-        """Return final scores: second phase in the window, first phase below it.
-
-        Where the lowest of the window would fall under the hits below it, these are scaled and
-        moved under it.
-
-        Source: FirstPhaseRescorer and HitCollector, Vespa 8.700.24, on one node.
-        """
-        window = np.lexsort((positions, -first))[: self._rerank_count]
-        if self._second is None or not len(window):
-            return first
-        evaluation = self._evaluation(query, positions[window], first[window])
-        second = evaluation.scores(self._second)
-        final = first.copy()
-        if first[window].min() > second.min():
-            ranges = [max(1.0, float(np.ptp(each))) for each in (first[window], second)]
-            scale = ranges[1] / ranges[0]
-            final = first * scale - (first[window].min() * scale - second.min())
-        final[window] = second
-        return final
-
-    def _match_features(
-        self, query: RankQuery, ranked: Evaluation, positions: Positions, best: Positions
-    ) -> dict[str, Scores]:
-        """Return name → values of the hits; what the first phase computed is not done again."""
-        first = ranked.scores(self._first)[best]
-        hits = self._evaluation(query, positions[best], first)
-        return {
-            name: ranked.scores(node)[best] if ranked.knows(node) else hits.scores(node)
-            for name, node in self._match.items()
-        }
+    def _values(
+        self, ranked: Features, run: Features, features: Mapping[str, Node], place: str
+    ) -> dict[str, list[float | Tensor]]:
+        """Return name → a value a hit; what the first phase computed is not done again."""
+        found: dict[str, list[float | Tensor]] = {}
+        by_position = np.argsort(ranked.positions, kind="stable")
+        places = np.searchsorted(ranked.positions, run.positions, sorter=by_position)
+        chosen = by_position[places]
+        with located(f"{self.compiled.where}, {place}"):
+            for name, node in features.items():
+                if ranked.evaluation.knows(node):
+                    known = ranked.evaluation.value(node, {})
+                    if not user_dimensions(known.type):
+                        found[name] = ranked.numbers_of(node)[chosen].tolist()
+                        continue
+                found[name] = values_by_document(run, node)
+        return found
 
     @property
     def _rerank_count(self) -> int:
@@ -203,115 +332,27 @@ class Ranker:
             return second.total_rerank_count
         return DEFAULT_RERANK_COUNT if second.rerank_count is None else second.rerank_count
 
-    def _evaluation(
-        self, query: RankQuery, positions: Positions, first_phase: Scores | None = None
-    ) -> Evaluation:
-        lookup = _Features(
-            schema=self.schema,
-            profile=self.profile,
-            index=self.index,
+    @property
+    def _global_window(self) -> int:
+        phase = self.profile.global_phase
+        if phase is None:
+            return 0
+        return DEFAULT_RERANK_COUNT if phase.rerank_count is None else phase.rerank_count
+
+    def _features(
+        self,
+        query: RankQuery,
+        positions: Positions,
+        *,
+        first_phase: Scores | None = None,
+        relevance: Scores | None = None,
+    ) -> Features:
+        return Features(
+            profile=self.compiled,
+            documents=self.documents,
             query=query,
             positions=positions,
+            tokenize=self.tokenize,
             first_phase=first_phase,
+            relevance=relevance,
         )
-        return Evaluation(lookup, len(positions))
-
-    def _tree(self, text: str, where: str) -> Node:
-        return expand(self._parse(text, where), self._functions)
-
-    def _parse(self, text: str, where: str) -> Node:
-        """Return the tree of an expression.
-
-        Raises:
-            ExpressionError: With the profile and the place in it.
-        """
-        try:
-            return parse_expression(text)
-        except ExpressionError as error:
-            error.add_note(f"schema {self.schema.name}, profile {self.profile.name}, {where}")
-            raise
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Features:
-    """Feature name → value, for one query and some documents."""
-
-    schema: Schema
-    profile: RankProfile
-    index: LocalIndex
-    query: RankQuery
-    positions: Positions
-    first_phase: Scores | None
-
-    def __call__(self, name: str) -> Tensor | DocumentRows | None:
-        """Return the value of a feature, ``None`` if there is none of that name."""
-        if name == "firstPhase" and self.first_phase is not None:
-            return batch_numbers(self.first_phase)
-        base, _, rest = name.partition("(")
-        reader = READERS.get(base)
-        return reader(self, rest.removesuffix(")")) if reader and rest.endswith(")") else None
-
-    def query_input(self, name: str) -> Tensor:
-        """Return ``query(name)``.
-
-        Raises:
-            UnknownFeatureError: If the profile declares no such input, or the query brings none.
-            ExpressionTypeError: If the query brings another type.
-        """
-        feature = f"query({name})"
-        where = f"schema {self.schema.name}, profile {self.profile.name}"
-        if (wanted := self.profile.input_types.get(name)) is None:
-            known = ", ".join(self.profile.input_types) or "none"
-            raise UnknownFeatureError(f"{feature}: not an input of {where} (inputs: {known})")
-        if (given := self.query.tensors.get(name)) is None:
-            raise UnknownFeatureError(f"{feature}: expected {wanted}, got nothing ({where})")
-        if given.type != wanted:
-            raise ExpressionTypeError(f"{feature}: expected {wanted}, got {given.type} ({where})")
-        return given
-
-    def attribute(self, name: str) -> DocumentRows:
-        """Return ``attribute(name)`` of the documents.
-
-        Raises:
-            UnknownFeatureError: If the index holds no such field.
-            ExpressionTypeError: If the index holds another type than the schema says.
-        """
-        if (rows := self.index.tensors.get(name)) is None:
-            known = ", ".join(self.index.tensors) or "none"
-            raise UnknownFeatureError(
-                f"attribute({name}): the index {self.index.path} has no such tensor field "
-                f"(fields: {known}); embed again with this application"
-            )
-        wanted = next((each.tensor_type for each in self.schema.fields if each.name == name), None)
-        if wanted != rows.type:
-            raise ExpressionTypeError(
-                f"attribute({name}): expected {wanted} as schema {self.schema.name} says, got "
-                f"{rows.type} in {self.index.path}; embed again with this application"
-            )
-        everything = len(self.positions) == len(self.index) and bool(
-            (self.positions == np.arange(len(self.index))).all()
-        )
-        return rows if everything else rows.select(self.positions)
-
-    def bm25(self, name: str) -> Tensor:
-        """Return ``bm25(name)`` of the documents.
-
-        Raises:
-            UnknownFeatureError: If the field is not indexed with bm25 enabled.
-        """
-        if not any(
-            each.name == name and "enable-bm25" in each.index for each in self.schema.fields
-        ):
-            raise UnknownFeatureError(
-                f"bm25({name}): schema {self.schema.name} has no such field with enable-bm25"
-            )
-        found = self.index.lexical(name).scores(plain_tokens(self.query.text))
-        return batch_numbers(found[self.positions])
-
-
-READERS: dict[str, Callable[[_Features, str], Tensor | DocumentRows]] = {
-    "query": _Features.query_input,
-    "attribute": _Features.attribute,
-    "bm25": _Features.bm25,
-}
-"""Feature name → how its value is found."""

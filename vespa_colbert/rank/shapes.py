@@ -1,21 +1,30 @@
-"""Shapes in a tree that have a kernel: recognised however they are written."""
+"""Shapes in a tree that have a kernel: recognised however they are written.
+
+What is found here is how an expression is written. Whether the dimensions are where their names
+say is for ``fused.py`` to see, which knows the types.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
 
 from vespa_colbert.rank.algebra import AGGREGATORS
 from vespa_colbert.rank.expand import is_bare, plain
 from vespa_colbert.rank.functions import BINARY
-from vespa_colbert.rank.nodes import Call, Embraced, Node, Operation
+from vespa_colbert.rank.nodes import Call, Embraced, Lambda, Node, Number, Operation
 
 __all__ = [
+    "Cells",
     "MaxSim",
     "Reduction",
+    "Similarity",
+    "as_cells",
     "as_max_sim",
     "as_reduction",
     "as_short_reduction",
-    "as_unpacked",
 ]
 
 
@@ -70,44 +79,212 @@ def as_short_reduction(node: Node) -> Reduction | None:
     return Reduction(argument=first, aggregator=node.name, dimensions=(name,))
 
 
+class Similarity(Enum):
+    """How a query token and a document token are compared."""
+
+    PRODUCT = "the dot product"
+    INVERSE_HAMMING = "1 / (1 + Hamming distance)"
+    HAMMING = "the Hamming distance, of which the smallest counts"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaxSim:
-    """The parts of Σ_qt max_dt Σ_x left · right."""
+    """The parts of Σ over query tokens of the best over document tokens of a similarity.
+
+    Attributes:
+        left: One operand.
+        right: The other one.
+        similarity: How they are compared.
+        summed: Dimension of the query tokens; ``None`` for every dimension that is left.
+        best_over: Dimensions over which the best is taken.
+        component: Dimension of the components.
+    """
 
     left: Node
     right: Node
-    query_token: str
-    document_token: str
+    similarity: Similarity
+    summed: str | None
+    best_over: tuple[str, ...]
     component: str
 
 
 def as_max_sim(node: Node) -> MaxSim | None:
-    """Return the parts of a MaxSim, or ``None``; a reduction over no named dimension is none.
-
-    It is one only if the dimensions are where their names say: whoever evaluates it sees to that.
-    """
-    names = []
-    for aggregator in ("sum", "max", "sum"):
-        found = as_reduction(node) or as_short_reduction(node)
-        if found is None or found.aggregator != aggregator or len(found.dimensions) != 1:
-            return None
-        names.append(found.dimensions[0])
-        node = plain(found.argument)
-    if not isinstance(node, Operation) or node.operator != "*" or len(set(names)) < len(names):
+    """Return the parts of a MaxSim, or ``None``."""
+    outer = as_reduction(node)
+    if outer is None or outer.aggregator != "sum" or len(outer.dimensions) > 1:
         return None
-    query_token, document_token, component = names
+    for read in (_best_product, _best_inverse, _inverse_of_nearest, _nearest):
+        if (best := read(outer.argument)) is not None:
+            break
+    else:
+        return None
+    summed = outer.dimensions[0] if outer.dimensions else None
+    names = [name for name in (summed, *best.over, best.compared.component) if name is not None]
+    if len(set(names)) < len(names):
+        return None
     return MaxSim(
-        left=node.left,
-        right=node.right,
-        query_token=query_token,
-        document_token=document_token,
-        component=component,
+        left=best.compared.left,
+        right=best.compared.right,
+        similarity=best.similarity,
+        summed=summed,
+        best_over=best.over,
+        component=best.compared.component,
     )
 
 
-def as_unpacked(node: Node) -> tuple[Node, bool]:
-    """Return the argument of ``unpack_bits`` and True, or the node itself and False."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Compared:
+    """Σ_component left · right, or of their Hamming distances."""
+
+    left: Node
+    right: Node
+    component: str
+    is_hamming: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Best:
+    """The best of what is compared, over some dimensions."""
+
+    compared: _Compared
+    over: tuple[str, ...]
+    similarity: Similarity
+
+
+def _best_product(node: Node) -> _Best | None:
+    return _best(node, "max", Similarity.PRODUCT, lambda each: each)
+
+
+def _best_inverse(node: Node) -> _Best | None:
+    return _best(node, "max", Similarity.INVERSE_HAMMING, _as_inverse)
+
+
+def _nearest(node: Node) -> _Best | None:
+    return _best(node, "min", Similarity.HAMMING, lambda each: each)
+
+
+def _inverse_of_nearest(node: Node) -> _Best | None:
+    distance = _as_inverse(node)
+    if distance is None:
+        return None
+    return _best(distance, "min", Similarity.INVERSE_HAMMING, lambda each: each)
+
+
+def _best(
+    node: Node, aggregator: str, similarity: Similarity, inside: Callable[[Node], Node | None]
+) -> _Best | None:
+    """Return the best over one dimension or more of what ``inside`` finds in there."""
+    over: tuple[str, ...] = ()
+    while (found := as_reduction(node) or as_short_reduction(node)) is not None:
+        if found.aggregator != aggregator or not found.dimensions:
+            break
+        node, over = found.argument, (*over, *found.dimensions)
+    inner = inside(node) if over else None
+    compared = None if inner is None else _as_compared(inner)
+    wants_hamming = similarity is not Similarity.PRODUCT
+    if compared is None or compared.is_hamming != wants_hamming:
+        return None
+    return _Best(compared=compared, over=over, similarity=similarity)
+
+
+def _as_inverse(node: Node) -> Node | None:
+    """Return the x of ``1 / (1 + x)`` or ``1 / (x + 1)``, or ``None``."""
     node = plain(node)
-    if isinstance(node, Call) and node.name == "unpack_bits" and len(node.arguments or ()) == 1:
-        return plain((node.arguments or ())[0]), True
-    return node, False
+    if not isinstance(node, Operation) or node.operator != "/" or not _is_one(node.left):
+        return None
+    sum_ = plain(node.right)
+    if not isinstance(sum_, Operation) or sum_.operator != "+":
+        return None
+    if _is_one(sum_.left):
+        return sum_.right
+    return sum_.left if _is_one(sum_.right) else None
+
+
+def _is_one(node: Node) -> bool:
+    node = plain(node)
+    return isinstance(node, Number) and node.value == 1.0
+
+
+Pair: TypeAlias = tuple[Node, Node]
+
+
+def _as_compared(node: Node) -> _Compared | None:
+    """Return the parts of ``sum(a * b, x)``, ``matmul(a, b, x)``, ``sum(hamming(a, b), x)``."""
+    node = plain(node)
+    if isinstance(node, Call) and node.name == "matmul" and len(node.arguments or ()) == 3:
+        left, right, name = node.arguments or ()
+        if not isinstance(name, Call) or not is_bare(name):
+            return None
+        return _Compared(left=left, right=right, component=name.name, is_hamming=False)
+    found = as_reduction(node)
+    if found is None or found.aggregator != "sum" or len(found.dimensions) != 1:
+        return None
+    product, distance = _as_product(found.argument), _as_hamming(found.argument)
+    pair = product or distance
+    if pair is None:
+        return None
+    (component,) = found.dimensions
+    left, right = pair
+    return _Compared(left=left, right=right, component=component, is_hamming=product is None)
+
+
+def _as_product(node: Node) -> Pair | None:
+    """Return the operands of ``a * b`` or of a join with that, or ``None``."""
+    node = plain(node)
+    if isinstance(node, Operation) and node.operator == "*":
+        return node.left, node.right
+    return _as_join_with(node, _as_product)
+
+
+def _as_hamming(node: Node) -> Pair | None:
+    """Return the operands of ``hamming(a, b)`` or of a join with that, or ``None``."""
+    node = plain(node)
+    if isinstance(node, Call) and node.name == "hamming" and len(node.arguments or ()) == 2:
+        left, right = node.arguments or ()
+        return left, right
+    return _as_join_with(node, _as_hamming)
+
+
+def _as_join_with(node: Node, operands: Callable[[Node], Pair | None]) -> Pair | None:
+    """Return a and b of ``join(a, b, f(p,q)(…))`` where the body's operands are p and q."""
+    if not isinstance(node, Call) or node.name != "join" or len(node.arguments or ()) != 3:
+        return None
+    left, right, function = node.arguments or ()
+    if not isinstance(function, Lambda) or len(function.parameters) != 2:
+        return None
+    inside = operands(function.body)
+    names = [] if inside is None else [str(plain(each)) for each in inside]
+    return (left, right) if sorted(names) == sorted(function.parameters) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cells:
+    """An operand under what changes the form of its cells alone.
+
+    Attributes:
+        node: The operand.
+        cast: The cell type it is cast to, as written; ``None`` where it keeps its own.
+        bits: ``big`` or ``little`` where its bits are unpacked, ``None`` where they are not.
+    """
+
+    node: Node
+    cast: str | None = None
+    bits: str | None = None
+
+
+def as_cells(node: Node) -> Cells:
+    """Return an operand without the ``cell_cast`` or ``unpack_bits`` around it, if there is one."""
+    node = plain(node)
+    if isinstance(node, Call) and node.arguments:
+        first, *rest = node.arguments
+        words = [str(plain(each)) for each in rest]
+        if node.name == "cell_cast" and len(words) == 1:
+            inner = as_cells(first)
+            if inner.cast is None:
+                return Cells(node=inner.node, cast=words[0])
+            if inner.bits is not None:  # a bit is the same number in every cell type
+                return Cells(node=inner.node, cast=words[0], bits=inner.bits)
+        if node.name == "unpack_bits" and len(words) <= 2:
+            cast, bits = (*words, *("float", "big")[len(words) :])
+            return Cells(node=plain(first), cast=cast, bits=bits)
+    return Cells(node=node)

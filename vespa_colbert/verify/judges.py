@@ -186,7 +186,7 @@ class JavaScores:
         bindings = {}
         for call in calls(self.node):
             name = str((call.arguments or ("",))[0])
-            if call.name == "query":
+            if call.name == "query" and name in case.query.tensors:
                 bindings[call.feature_name] = case.query.tensors[name]
             elif call.name == "attribute":
                 bindings[call.feature_name] = self.ranker.index.tensors[name].document(

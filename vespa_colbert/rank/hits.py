@@ -1,0 +1,64 @@
+"""Hits as Vespa returns them, with the values of their features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+
+from vespa_colbert.rank.algebra import user_dimensions
+from vespa_colbert.rank.feature_run import FeatureRun
+from vespa_colbert.rank.nodes import Node
+from vespa_colbert.tensor import Tensor, TensorType
+
+__all__ = ["FeatureValues", "Hit", "values_by_document"]
+
+FeatureValues: TypeAlias = Mapping[str, float | Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """One hit of a result.
+
+    Attributes:
+        id: Document id as in the corpus.
+        position: Its place among the documents.
+        relevance: Score of the last phase it went through.
+        match_features: Feature name → value.
+        summary_features: Feature name → value.
+    """
+
+    id: str
+    position: int
+    relevance: float
+    match_features: FeatureValues
+    summary_features: FeatureValues = field(default_factory=dict)
+
+
+def values_by_document(run: FeatureRun, node: Node) -> list[float | Tensor]:
+    """Return an expression's value a hit: numbers, or tensors where it gives those."""
+    value = run.evaluation.value(node, {})
+    if not user_dimensions(value.type):
+        return list(run.numbers_of(node).tolist())
+    return [_one(value, document) for document in range(len(run.positions))]
+
+
+def _one(value: Tensor, document: int) -> Tensor:
+    """Return what a value of a batch is for one document."""
+    kind = TensorType(value.type.cell_type, user_dimensions(value.type))
+    if kind == value.type:
+        return value
+    hidden = next(each for each in value.type.dimensions if each not in kind.dimensions)
+    if not hidden.is_mapped:
+        axis = 1 + value.type.indexed.index(hidden.name)
+        return Tensor(kind, value.codes, value.labels, value.values.take(document, axis=axis))
+    place = value.type.mapped.index(hidden.name)
+    rows = np.array([value.labels[place][code] == str(document) for code in value.codes[:, place]])
+    labels = (*value.labels[:place], *value.labels[place + 1 :])
+    codes = np.delete(value.codes, place, axis=1)
+    picked = np.flatnonzero(rows)
+    if not kind.mapped and not len(picked):
+        return Tensor.empty(kind)
+    return Tensor(kind, codes[picked], labels, value.values[picked])

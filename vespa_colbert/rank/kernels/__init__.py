@@ -1,0 +1,7 @@
+"""MaxSim and its relatives over many documents at once, without a matrix of scores."""
+
+from __future__ import annotations
+
+from vespa_colbert.rank.kernels.choice import hamming_sums, max_sim, max_sim_bits
+
+__all__ = ["hamming_sums", "max_sim", "max_sim_bits"]

@@ -1,0 +1,184 @@
+"""The kernels in numpy alone: matrix products of blocks that stay in the cache, in threads.
+
+Nothing is padded and the maximum starts at minus infinity, so that negative maxima are exact. An
+absent side gives 0, as Vespa's fast path does.
+
+Source: SumMaxDotProductFunction and SumMaxInvHammingFunction, Vespa 8.700.24 (float products, sum
+over query tokens in double).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vespa_colbert.arrays import PackedVectors
+from vespa_colbert.rank.kernels.parallel import Part, in_parts
+
+__all__ = ["hamming_sums", "max_sim", "max_sim_bits", "widest_word"]
+
+BLOCK_ROWS = 4096
+"""Rows whose products are made before their maxima: they stay in the cache."""
+
+PRODUCT_ROWS = 32
+"""Rows of one matrix product. So small a one is computed where it is called, without copies and
+without threads of its own, which for a narrow product like this takes half the time."""
+
+FloatCells = NDArray[np.float32] | NDArray[np.float64]
+
+
+def max_sim(
+    query: FloatCells, rows: NDArray[Any], offsets: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return Σ_qt max_dt Σ_x query·row for each document.
+
+    Args:
+        query: (query token, dim) float32 or float64.
+        rows: (row, dim) float32, float64, int8, or uint16 for bfloat16 cells.
+        offsets: (document + 1,) int64.
+
+    Returns:
+        (document,) float64; 0 for a document without rows.
+    """
+    doubles = np.float64 in {query.dtype.type, rows.dtype.type}
+    kind = np.dtype(np.float64 if doubles else np.float32)
+    return _scores(query, offsets, lambda start, end: _widened(rows[start:end], kind), kind)
+
+
+def max_sim_bits(
+    query: FloatCells,
+    packed: PackedVectors,
+    offsets: NDArray[np.int64],
+    cells_of_byte: FloatCells,
+) -> NDArray[np.float64]:
+    """Return MaxSim of a float query against what the bits of the rows stand for.
+
+    Args:
+        query: (query token, 8 · byte) float32 or float64.
+        packed: (row, byte) int8.
+        offsets: (document + 1,) int64.
+        cells_of_byte: (256, 8), the cells that each byte stands for, of the query's dtype.
+
+    Returns:
+        (document,) float64; 0 for a document without rows.
+    """
+
+    def unpacked(start: int, end: int) -> NDArray[Any]:
+        return cells_of_byte[packed[start:end].view(np.uint8)].reshape(end - start, -1)
+
+    return _scores(query, offsets, unpacked, query.dtype)
+
+
+def hamming_sums(
+    query: PackedVectors,
+    packed: PackedVectors,
+    offsets: NDArray[np.int64],
+    values: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return Σ_qt of the value of the smallest Hamming distance, for each document.
+
+    Args:
+        query: (query token, byte) int8.
+        packed: (row, byte) int8.
+        offsets: (document + 1,) int64.
+        values: (8 · byte + 1,) float64, what each distance is worth.
+
+    Returns:
+        (document,) float64; 0 for a document without rows.
+    """
+    word = widest_word(packed.shape[1])
+    asked = np.ascontiguousarray(query).view(word)
+    rows = np.ascontiguousarray(packed).view(word)
+    scores = np.zeros(len(offsets) - 1)
+
+    def score(documents: NDArray[np.int64], start: int, end: int) -> None:
+        starts = offsets[documents] - start
+        for token in asked:
+            distances = np.bitwise_count(rows[start:end] ^ token).sum(axis=1, dtype=np.int64)
+            scores[documents] += values[np.minimum.reduceat(distances, starts)]
+
+    _in_blocks(offsets, score)
+    return scores
+
+
+def widest_word(width: int) -> np.dtype[Any]:
+    """Return the widest unsigned type that divides rows of that many bytes."""
+    words = map(np.dtype, (np.uint64, np.uint32, np.uint16, np.uint8))
+    return next(word for word in words if width % word.itemsize == 0)
+
+
+def _scores(
+    query: FloatCells,
+    offsets: NDArray[np.int64],
+    rows: Callable[[int, int], NDArray[Any]],
+    kind: np.dtype[Any],
+) -> NDArray[np.float64]:
+    """Return the sums of best products; ``rows(start, end)`` are the cells of a block."""
+    scores = np.zeros(len(offsets) - 1)
+    transposed = np.ascontiguousarray(query.T, kind)
+
+    def score(documents: NDArray[np.int64], start: int, end: int) -> None:
+        products = _products(rows(start, end), transposed)
+        scores[documents] = _best_sums(products, offsets[documents] - start)
+
+    _in_blocks(offsets, score)
+    return scores
+
+
+def _products(rows: NDArray[Any], transposed: NDArray[Any]) -> NDArray[Any]:
+    """Return rows @ transposed: (row, query token)."""
+    found = np.empty((len(rows), transposed.shape[1]), transposed.dtype)
+    whole = len(rows) // PRODUCT_ROWS * PRODUCT_ROWS
+    parts = (-1, PRODUCT_ROWS)
+    with np.errstate(all="ignore"):
+        if whole:
+            many = rows[:whole].reshape(*parts, rows.shape[1])
+            np.matmul(many, transposed, out=found[:whole].reshape(*parts, found.shape[1]))
+        np.matmul(rows[whole:], transposed, out=found[whole:])
+    return found
+
+
+def _best_sums(products: NDArray[Any], starts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the sum over query tokens of the best row, for each document of a block."""
+    best = np.maximum.reduceat(products, starts, axis=0)
+    if np.isnan(best).any():  # NaN is never the largest, as in the algebra
+        best = np.fmax.reduceat(products, starts, axis=0)
+        best[np.isnan(best)] = -np.inf
+    with np.errstate(invalid="ignore"):
+        sums: NDArray[np.float64] = best.sum(axis=1, dtype=np.float64)
+    return sums
+
+
+def _widened(rows: NDArray[Any], kind: np.dtype[Any]) -> NDArray[Any]:
+    """Return cells as floats; uint16 is the upper half of a float32, as bfloat16 is."""
+    if rows.dtype == np.uint16:
+        rows = (rows.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return rows.astype(kind, copy=False)
+
+
+def _in_blocks(
+    offsets: NDArray[np.int64], score: Callable[[NDArray[np.int64], int, int], None]
+) -> None:
+    """Call ``score(documents, first row, end)`` for all documents that have rows, in threads."""
+
+    def serve(part: Part) -> None:
+        for documents, start, end in _blocks(offsets, part):
+            score(documents, start, end)
+
+    in_parts(offsets, serve)
+
+
+def _blocks(offsets: NDArray[np.int64], part: Part) -> Iterator[tuple[NDArray[np.int64], int, int]]:
+    """Yield documents that have rows, in runs of about ``BLOCK_ROWS`` rows, with their borders."""
+    filled = part[0] + np.flatnonzero(np.diff(offsets[part[0] : part[1] + 1]))
+    ends = offsets[filled + 1]
+    first = 0
+    while first < len(filled):
+        start = int(offsets[filled[first]])
+        last = int(np.searchsorted(ends, start + BLOCK_ROWS, "right"))
+        last = max(last, first + 1)
+        yield filled[first:last], start, int(ends[last - 1])
+        first = last

@@ -1,0 +1,71 @@
+"""Documents shared out to threads: numba's code and numpy's let go of Python's lock."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Part", "in_parts"]
+
+Part: TypeAlias = tuple[int, int]
+"""Documents ``first`` to ``last - 1``."""
+
+PARTS_A_THREAD = 8
+"""More parts than threads: a thread that is held up leaves its share to the others."""
+
+LEAST_ROWS = 1024
+"""Rows below which handing a part over costs more than it saves."""
+
+
+def in_parts(offsets: NDArray[np.int64], work: Callable[[Part], object]) -> None:
+    """Call ``work((first, last))`` for runs of documents that cover all of them, in threads.
+
+    Args:
+        offsets: (document + 1,) int64, where each document's rows begin and end.
+        work: Serves documents ``first`` to ``last - 1``; called from several threads.
+    """
+    threads = _processors()
+    rows = max(LEAST_ROWS, -(-int(offsets[-1]) // (threads * PARTS_A_THREAD)))
+    parts = list(_parts(offsets, rows))
+    waiting = iter(parts)
+
+    def serve() -> None:
+        for part in waiting:
+            work(part)
+
+    others = min(threads, len(parts)) - 1
+    helpers = [_pool(os.getpid()).submit(serve) for _ in range(others)]
+    try:
+        serve()
+    finally:
+        for helper in helpers:
+            if not helper.cancel():
+                helper.result()
+
+
+def _parts(offsets: NDArray[np.int64], rows: int) -> Iterator[Part]:
+    """Yield runs of documents of about that many rows."""
+    documents, first = len(offsets) - 1, 0
+    while first < documents:
+        found = int(np.searchsorted(offsets, offsets[first] + rows, "right")) - 1
+        last = max(found, first + 1)
+        yield first, last
+        first = last
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@functools.lru_cache(maxsize=1)
+def _pool(_process: int) -> ThreadPoolExecutor:
+    """Return the threads of this process: a forked one has none of its parent's."""
+    return ThreadPoolExecutor(_processors(), "vespa-colbert-kernel")
