@@ -34,7 +34,7 @@ from vespa_colbert.index.rows import DocumentRows
 from vespa_colbert.rank import fused
 from vespa_colbert.rank.evaluate import Evaluation
 from vespa_colbert.rank.kernels import blocked, choice, compiled, vectors
-from vespa_colbert.rank.parser import parse_expression
+from vespa_colbert.rank.language.parser import parse_expression
 from vespa_colbert.tensor import Tensor, TensorType
 
 TOKENS = 32

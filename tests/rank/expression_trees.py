@@ -8,8 +8,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from vespa_colbert.rank.built_ins import BUILT_INS
-from vespa_colbert.rank.nodes import (
+from vespa_colbert.rank.language.built_ins import BUILT_INS
+from vespa_colbert.rank.language.nodes import (
     Call,
     Case,
     Coordinate,
@@ -30,7 +30,7 @@ from vespa_colbert.rank.nodes import (
     Switch,
     TensorLiteral,
 )
-from vespa_colbert.rank.operators import PRECEDENCE
+from vespa_colbert.rank.language.operators import PRECEDENCE
 from vespa_colbert.tensor import CellType, Dimension, TensorType
 
 __all__ = ["TREES", "meaning"]

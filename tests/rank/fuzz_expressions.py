@@ -18,8 +18,8 @@ from pathlib import Path
 from tests.rank.mutations import EXPRESSIONS, change
 from vespa_colbert.app.reader import read_schema
 from vespa_colbert.errors import ExpressionSyntaxError, SchemaSyntaxError, SpecError
-from vespa_colbert.rank.parser import parse_expression
-from vespa_colbert.rank.vespa_text import vespa_text
+from vespa_colbert.rank.language.parser import parse_expression
+from vespa_colbert.rank.language.vespa_text import vespa_text
 
 __all__ = ["MOST_SECONDS", "SCHEMAS", "fuzz"]
 

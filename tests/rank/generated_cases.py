@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vespa_colbert.errors import VespaColbertError
 from vespa_colbert.rank.algebra import AGGREGATORS as AGGREGATOR_NAMES
 from vespa_colbert.rank.derived import DERIVED
-from vespa_colbert.rank.parser import parse_expression
+from vespa_colbert.rank.language.parser import parse_expression
 from vespa_colbert.rank.result_types import ResultTypes
 from vespa_colbert.rank.scalars import BINARY, OPERATORS, UNARY
 from vespa_colbert.tensor import CellType, Tensor, TensorType

@@ -7,7 +7,7 @@ import pytest
 
 from vespa_colbert.rank.algebra import DOCUMENTS, visible_type
 from vespa_colbert.rank.evaluate import Evaluation
-from vespa_colbert.rank.parser import parse_expression
+from vespa_colbert.rank.language.parser import parse_expression
 from vespa_colbert.rank.result_types import ResultTypes
 from vespa_colbert.tensor import CellType, Dimension, Tensor, TensorType
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from vespa_colbert.errors import ArrayError, ExpressionTypeError, UnsupportedFunctionError
-from vespa_colbert.rank.distance import METRICS, closenesses, distances
 from vespa_colbert.rank.documents import field_tensors
+from vespa_colbert.rank.features.distance import METRICS, closenesses, distances
 from vespa_colbert.tensor import Tensor, TensorType
 
 SUMS_IN_DOUBLE = 1e-12

@@ -18,8 +18,8 @@ from vespa_colbert.errors import (
 from vespa_colbert.index.rows import DocumentRows
 from vespa_colbert.rank.evaluate import Evaluation, batch_numbers
 from vespa_colbert.rank.functions import NOT_REPRODUCED, RESERVED
-from vespa_colbert.rank.nodes import Call, Node
-from vespa_colbert.rank.parser import MAX_NESTING, MAX_OPERANDS, parse_expression
+from vespa_colbert.rank.language.nodes import Call, Node
+from vespa_colbert.rank.language.parser import MAX_NESTING, MAX_OPERANDS, parse_expression
 from vespa_colbert.rank.result_types import ResultTypes
 from vespa_colbert.tensor import Tensor, TensorType
 

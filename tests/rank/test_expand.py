@@ -4,7 +4,7 @@ import pytest
 
 from vespa_colbert.errors import ExpressionError, ExpressionTypeError
 from vespa_colbert.rank.expand import FunctionBody, calls, expand
-from vespa_colbert.rank.parser import MAX_OPERANDS, parse_expression
+from vespa_colbert.rank.language.parser import MAX_OPERANDS, parse_expression
 
 
 def functions(**bodies: str) -> dict[str, FunctionBody]:

@@ -17,7 +17,7 @@ from vespa_colbert.errors import (
 from vespa_colbert.rank.evaluate import Evaluation
 from vespa_colbert.rank.expand import FunctionBody, expand
 from vespa_colbert.rank.functions import BINARY, OPERATORS, UNARY
-from vespa_colbert.rank.parser import parse_expression
+from vespa_colbert.rank.language.parser import parse_expression
 from vespa_colbert.tensor import CellType, Tensor, TensorType
 from vespa_colbert.vespa_java import VespaJava
 

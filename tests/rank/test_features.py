@@ -17,8 +17,8 @@ from vespa_colbert.errors import (
     UnsupportedFunctionError,
 )
 from vespa_colbert.rank import NearestNeighbor, Ranker, RankQuery
-from vespa_colbert.rank.feature_name import read_feature_name
-from vespa_colbert.rank.features import FEATURES, REFUSED
+from vespa_colbert.rank.features.name import read_feature_name
+from vespa_colbert.rank.features.table import FEATURES, REFUSED
 from vespa_colbert.rank.string_hash import string_value
 from vespa_colbert.tensor import Tensor, TensorType
 from vespa_colbert.tensor.literal import parse_literal

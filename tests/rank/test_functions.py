@@ -10,7 +10,7 @@ from vespa_colbert.rank.functions import (
     SCALARS,
     Function,
 )
-from vespa_colbert.rank.operators import PRECEDENCE
+from vespa_colbert.rank.language.operators import PRECEDENCE
 
 SCALARS_OF_VESPA = {
     *("abs", "acos", "asin", "atan", "ceil", "cos", "cosh", "elu", "exp", "fabs"),

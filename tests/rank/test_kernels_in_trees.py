@@ -19,7 +19,7 @@ from vespa_colbert.rank.batches import batch_labels, batch_numbers, batch_tensor
 from vespa_colbert.rank.evaluate import Evaluation
 from vespa_colbert.rank.expand import FunctionBody, expand
 from vespa_colbert.rank.kernels import choice
-from vespa_colbert.rank.parser import parse_expression
+from vespa_colbert.rank.language.parser import parse_expression
 from vespa_colbert.tensor import Dimension, Tensor, TensorType
 
 DIM = 16

@@ -16,7 +16,7 @@ from vespa_colbert.arrays import pack_bits, truncate_to_bfloat16
 from vespa_colbert.index.rows import DocumentRows
 from vespa_colbert.rank.evaluate import Evaluation
 from vespa_colbert.rank.kernels import choice
-from vespa_colbert.rank.parser import parse_expression
+from vespa_colbert.rank.language.parser import parse_expression
 from vespa_colbert.tensor import Tensor, TensorType
 from vespa_colbert.vespa_java import VespaJava
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vespa_colbert.errors import ExpressionSyntaxError
-from vespa_colbert.rank.nodes import (
+from vespa_colbert.rank.language.nodes import (
     Call,
     Embraced,
     Lambda,
@@ -19,7 +19,12 @@ from vespa_colbert.rank.nodes import (
     Operation,
     String,
 )
-from vespa_colbert.rank.parser import MAX_CHARACTERS, MAX_NESTING, MAX_OPERANDS, parse_expression
+from vespa_colbert.rank.language.parser import (
+    MAX_CHARACTERS,
+    MAX_NESTING,
+    MAX_OPERANDS,
+    parse_expression,
+)
 
 A, B, C, D = (Call(name) for name in "abcd")
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from vespa_colbert.errors import ExpressionSyntaxError
-from vespa_colbert.rank.nodes import (
+from vespa_colbert.rank.language.nodes import (
     Call,
     Case,
     Coordinate,
@@ -24,7 +24,7 @@ from vespa_colbert.rank.nodes import (
     TensorLiteral,
     children,
 )
-from vespa_colbert.rank.parser import parse_expression
+from vespa_colbert.rank.language.parser import parse_expression
 from vespa_colbert.tensor import TensorType
 
 A, B, C, T, X = (Call(name) for name in "abctx")

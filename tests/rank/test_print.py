@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 
 from tests.rank.expression_trees import TREES, meaning
-from vespa_colbert.rank.nodes import (
+from vespa_colbert.rank.language.nodes import (
     Call,
     Coordinate,
     Embraced,
@@ -19,7 +19,7 @@ from vespa_colbert.rank.nodes import (
     String,
     TensorLiteral,
 )
-from vespa_colbert.rank.parser import parse_expression
+from vespa_colbert.rank.language.parser import parse_expression
 from vespa_colbert.tensor import TensorType
 
 A, B, C = (Call(name) for name in "abc")

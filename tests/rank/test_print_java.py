@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from tests.rank.expression_trees import TREES, meaning
 from tests.rank.mutations import EXPRESSIONS, mutated
 from vespa_colbert.errors import ExpressionSyntaxError
-from vespa_colbert.rank.nodes import Node
-from vespa_colbert.rank.parser import parse_expression
-from vespa_colbert.rank.vespa_text import vespa_text
+from vespa_colbert.rank.language.nodes import Node
+from vespa_colbert.rank.language.parser import parse_expression
+from vespa_colbert.rank.language.vespa_text import vespa_text
 from vespa_colbert.vespa_java import VespaJava
 
 pytestmark = pytest.mark.java

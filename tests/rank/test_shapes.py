@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from vespa_colbert.rank.expand import FunctionBody, expand
-from vespa_colbert.rank.parser import parse_expression
+from vespa_colbert.rank.language.parser import parse_expression
 from vespa_colbert.rank.shapes import Cells, Similarity, as_cells, as_max_sim
 
 PRODUCTS = [

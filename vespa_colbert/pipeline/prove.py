@@ -15,7 +15,7 @@ from vespa_colbert.pipeline.reporter import Reporter, Silent
 from vespa_colbert.pipeline.search import Searcher
 from vespa_colbert.rank import Ranker
 from vespa_colbert.rank.expand import calls
-from vespa_colbert.rank.nodes import Node
+from vespa_colbert.rank.language.nodes import Node
 from vespa_colbert.tensor import TensorType
 from vespa_colbert.verify import ParityReport, Rung, compare_embeddings, compare_scores
 from vespa_colbert.verify.judges import (

@@ -6,7 +6,7 @@ from vespa_colbert.rank.document_file import read_documents
 from vespa_colbert.rank.documents import Documents
 from vespa_colbert.rank.evaluate import Evaluation
 from vespa_colbert.rank.hits import Hit
-from vespa_colbert.rank.parser import parse_expression
+from vespa_colbert.rank.language.parser import parse_expression
 from vespa_colbert.rank.profile import Ranker
 from vespa_colbert.rank.query import NearestNeighbor, RankQuery
 

@@ -10,7 +10,7 @@ from vespa_colbert.errors import ExpressionTypeError
 from vespa_colbert.rank.algebra import AGGREGATORS
 from vespa_colbert.rank.expand import plain
 from vespa_colbert.rank.functions import Function, Parameter
-from vespa_colbert.rank.nodes import (
+from vespa_colbert.rank.language.nodes import (
     Call,
     Coordinate,
     Dimensions,

@@ -15,11 +15,11 @@ from vespa_colbert.errors import (
     UnsupportedFunctionError,
     VespaColbertError,
 )
-from vespa_colbert.rank.constants import read_constant_file
 from vespa_colbert.rank.expand import FunctionBody, calls, expand
-from vespa_colbert.rank.nodes import Call, Node
-from vespa_colbert.rank.onnx import OnnxGraph, OpenOnnx
-from vespa_colbert.rank.parser import parse_expression
+from vespa_colbert.rank.features.constants import read_constant_file
+from vespa_colbert.rank.features.onnx import OnnxGraph, OpenOnnx
+from vespa_colbert.rank.language.nodes import Call, Node
+from vespa_colbert.rank.language.parser import parse_expression
 from vespa_colbert.tensor import Tensor, TensorType
 from vespa_colbert.tensor.literal import parse_literal
 

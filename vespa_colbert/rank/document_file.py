@@ -14,8 +14,8 @@ from typing import Any
 from vespa_colbert.app.field import Field
 from vespa_colbert.app.schema import Schema
 from vespa_colbert.errors import ArrayError, CollectionError
-from vespa_colbert.rank.attributes import NUMBER_TYPES, element_type
 from vespa_colbert.rank.documents import Documents, field_tensors
+from vespa_colbert.rank.features.attributes import NUMBER_TYPES, element_type
 from vespa_colbert.tensor import Tensor
 from vespa_colbert.tensor.document_json import tensor_from_json
 

@@ -40,7 +40,7 @@ from vespa_colbert.rank.batches import batch_numbers, batch_tensor, numbers_of_b
 from vespa_colbert.rank.expand import is_bare, plain
 from vespa_colbert.rank.functions import FUNCTIONS, OPERATORS
 from vespa_colbert.rank.fused import fused_max_sim
-from vespa_colbert.rank.nodes import (
+from vespa_colbert.rank.language.nodes import (
     Call,
     Generated,
     Lambda,

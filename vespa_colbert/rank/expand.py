@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from vespa_colbert.errors import ExpressionError, ExpressionTypeError
 from vespa_colbert.rank.functions import FUNCTIONS, RESERVED, SCALARS, Parameter
-from vespa_colbert.rank.nodes import (
+from vespa_colbert.rank.language.nodes import (
     Call,
     Dimensions,
     Embraced,

@@ -17,7 +17,7 @@ from vespa_colbert.index.rows import DocumentRows
 from vespa_colbert.rank.algebra import DOCUMENTS, is_hidden
 from vespa_colbert.rank.batches import batch_labels, batch_numbers, numbers_of_batch
 from vespa_colbert.rank.kernels import hamming_sums, max_sim, max_sim_bits
-from vespa_colbert.rank.nodes import Call, Node
+from vespa_colbert.rank.language.nodes import Call, Node
 from vespa_colbert.rank.shapes import MaxSim, Similarity, as_cells, as_max_sim
 from vespa_colbert.tensor import CellType, Dimension, Tensor, TensorType
 

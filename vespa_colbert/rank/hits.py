@@ -9,8 +9,8 @@ from typing import TypeAlias
 import numpy as np
 
 from vespa_colbert.rank.algebra import user_dimensions
-from vespa_colbert.rank.feature_run import FeatureRun
-from vespa_colbert.rank.nodes import Node
+from vespa_colbert.rank.features.run import FeatureRun
+from vespa_colbert.rank.language.nodes import Node
 from vespa_colbert.tensor import Tensor, TensorType
 
 __all__ = ["FeatureValues", "Hit", "values_by_document"]

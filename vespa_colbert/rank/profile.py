@@ -21,10 +21,10 @@ from vespa_colbert.rank.compiled import CompiledProfile, compile_profile, locate
 from vespa_colbert.rank.document_file import read_documents
 from vespa_colbert.rank.documents import Documents, Tokenize, index_documents
 from vespa_colbert.rank.expand import calls
-from vespa_colbert.rank.features import FEATURES, REFUSED, Features, require_bm25
+from vespa_colbert.rank.features.onnx import OpenOnnx
+from vespa_colbert.rank.features.table import FEATURES, REFUSED, Features, require_bm25
 from vespa_colbert.rank.hits import Hit, values_by_document
-from vespa_colbert.rank.nodes import Call, Node
-from vespa_colbert.rank.onnx import OpenOnnx
+from vespa_colbert.rank.language.nodes import Call, Node
 from vespa_colbert.rank.phases import (
     Window,
     above,

@@ -16,7 +16,7 @@ from vespa_colbert.rank.algebra import rules
 from vespa_colbert.rank.arguments import Reader, as_choices, coordinates
 from vespa_colbert.rank.expand import is_bare, plain
 from vespa_colbert.rank.functions import FUNCTIONS, NOT_REPRODUCED
-from vespa_colbert.rank.nodes import (
+from vespa_colbert.rank.language.nodes import (
     Call,
     Generated,
     Lambda,

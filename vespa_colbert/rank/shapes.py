@@ -14,7 +14,7 @@ from typing import TypeAlias
 from vespa_colbert.rank.algebra import AGGREGATORS
 from vespa_colbert.rank.expand import is_bare, plain
 from vespa_colbert.rank.functions import BINARY
-from vespa_colbert.rank.nodes import Call, Embraced, Lambda, Node, Number, Operation
+from vespa_colbert.rank.language.nodes import Call, Embraced, Lambda, Node, Number, Operation
 
 __all__ = [
     "Cells",

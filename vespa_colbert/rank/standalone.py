@@ -20,8 +20,8 @@ from vespa_colbert.errors import (
     VespaColbertError,
 )
 from vespa_colbert.rank.evaluate import Evaluation
-from vespa_colbert.rank.nodes import Call
-from vespa_colbert.rank.parser import parse_expression
+from vespa_colbert.rank.language.nodes import Call
+from vespa_colbert.rank.language.parser import parse_expression
 from vespa_colbert.rank.result_types import ResultTypes
 from vespa_colbert.tensor import Tensor, TensorType, literal, parse_literal
 

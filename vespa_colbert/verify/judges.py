@@ -13,7 +13,7 @@ from vespa_colbert.embedder import LocalEmbedder, Role
 from vespa_colbert.index import LocalIndex
 from vespa_colbert.rank import Ranker, RankQuery
 from vespa_colbert.rank.expand import calls
-from vespa_colbert.rank.nodes import Node
+from vespa_colbert.rank.language.nodes import Node
 from vespa_colbert.tensor import Tensor, TensorType, cells_of
 from vespa_colbert.vespa_java import EmbedderComponent, VespaJava
 

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import lark
 
-from vespa_colbert.rank.checks import fault_of, free_features
-from vespa_colbert.rank.literals import (
+from vespa_colbert.rank.language.checks import fault_of, free_features
+from vespa_colbert.rank.language.literals import (
     Block,
     Cells,
     Entries,
@@ -17,7 +17,7 @@ from vespa_colbert.rank.literals import (
     literal_cells,
     written_type,
 )
-from vespa_colbert.rank.nodes import (
+from vespa_colbert.rank.language.nodes import (
     Call,
     Case,
     Coordinate,
@@ -37,8 +37,8 @@ from vespa_colbert.rank.nodes import (
     Switch,
     TensorLiteral,
 )
-from vespa_colbert.rank.operators import binds_tighter, is_ambiguous
-from vespa_colbert.rank.words import number_value, unquoted
+from vespa_colbert.rank.language.operators import binds_tighter, is_ambiguous
+from vespa_colbert.rank.language.words import number_value, unquoted
 from vespa_colbert.tensor import Dimension
 
 __all__ = ["MAX_OPERANDS", "FaultError", "group", "tree_builder"]

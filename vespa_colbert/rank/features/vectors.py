@@ -10,9 +10,9 @@ from vespa_colbert.errors import (
     UnsupportedFunctionError,
 )
 from vespa_colbert.rank.batches import batch_numbers
-from vespa_colbert.rank.distance import METRICS, Metric, closenesses, distances
-from vespa_colbert.rank.feature_name import FeatureName
-from vespa_colbert.rank.feature_run import FeatureRun, Scores
+from vespa_colbert.rank.features.distance import METRICS, Metric, closenesses, distances
+from vespa_colbert.rank.features.name import FeatureName
+from vespa_colbert.rank.features.run import FeatureRun, Scores
 from vespa_colbert.rank.query import NearestNeighbor
 from vespa_colbert.tensor import Tensor
 

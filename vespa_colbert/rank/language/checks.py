@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vespa_colbert.rank.built_ins import is_built_in, operands
-from vespa_colbert.rank.literals import cell_type
-from vespa_colbert.rank.nodes import (
+from vespa_colbert.rank.language.built_ins import is_built_in, operands
+from vespa_colbert.rank.language.literals import cell_type
+from vespa_colbert.rank.language.nodes import (
     Call,
     Dimensions,
     Generated,
@@ -17,7 +17,7 @@ from vespa_colbert.rank.nodes import (
     TensorLiteral,
     children,
 )
-from vespa_colbert.rank.rows import row_of
+from vespa_colbert.rank.language.rows import row_of
 
 __all__ = ["fault_of", "free_features"]
 

@@ -12,8 +12,8 @@ from vespa_colbert.errors import ExpressionTypeError, UnknownFeatureError
 from vespa_colbert.rank.compiled import CompiledProfile
 from vespa_colbert.rank.documents import Documents, Tokenize
 from vespa_colbert.rank.evaluate import Evaluation
-from vespa_colbert.rank.feature_name import FeatureName
-from vespa_colbert.rank.nodes import Node
+from vespa_colbert.rank.features.name import FeatureName
+from vespa_colbert.rank.language.nodes import Node
 from vespa_colbert.rank.query import RankQuery
 from vespa_colbert.tensor import Tensor
 

@@ -10,9 +10,9 @@ from typing import Any, cast
 import lark
 
 from vespa_colbert.errors import ExpressionSyntaxError
-from vespa_colbert.rank.nodes import Node, Operation, children
-from vespa_colbert.rank.scanner import Scanner
-from vespa_colbert.rank.tree import MAX_OPERANDS, FaultError, tree_builder
+from vespa_colbert.rank.language.nodes import Node, Operation, children
+from vespa_colbert.rank.language.scanner import Scanner
+from vespa_colbert.rank.language.tree import MAX_OPERANDS, FaultError, tree_builder
 
 __all__ = ["MAX_CHARACTERS", "MAX_NESTING", "MAX_OPERANDS", "parse_expression"]
 
@@ -129,7 +129,9 @@ def _check_nesting(node: Node, source: str) -> None:
 
 @functools.cache
 def _parser(strict_grouping: bool) -> lark.Lark:  # noqa: FBT001 - a key of the cache
-    grammar = files("vespa_colbert.rank").joinpath("grammar.lark").read_text(encoding="utf-8")
+    grammar = (
+        files("vespa_colbert.rank.language").joinpath("grammar.lark").read_text(encoding="utf-8")
+    )
     return lark.Lark(
         grammar,
         parser="lalr",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vespa_colbert.rank.nodes import Call
+from vespa_colbert.rank.language.nodes import Call
 
 __all__ = ["BUILT_INS", "SHAPES", "Shape", "is_built_in", "operands"]
 

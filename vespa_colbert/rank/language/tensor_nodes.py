@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vespa_colbert.rank.words import label_text, type_text
+from vespa_colbert.rank.language.words import label_text, type_text
 from vespa_colbert.tensor import TensorType
 
 if TYPE_CHECKING:
-    from vespa_colbert.rank.nodes import Node
+    from vespa_colbert.rank.language.nodes import Node
 
 __all__ = ["Generated", "LiteralCell", "Pattern", "TensorLiteral"]
 

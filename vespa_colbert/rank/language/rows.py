@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vespa_colbert.rank.nodes import Node, Operation
-from vespa_colbert.rank.operators import binds_tighter
+from vespa_colbert.rank.language.nodes import Node, Operation
+from vespa_colbert.rank.language.operators import binds_tighter
 
 __all__ = ["row_of"]
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vespa_colbert.errors import ExpressionTypeError
-from vespa_colbert.rank.onnx import dense_values, result_tensor
+from vespa_colbert.rank.features.onnx import dense_values, result_tensor
 from vespa_colbert.tensor import CellType, Tensor
 
 __all__ = ["END", "START", "attention_mask", "input_ids", "type_ids"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vespa_colbert.rank.words import unquoted
+from vespa_colbert.rank.language.words import unquoted
 
 __all__ = ["FeatureName", "read_feature_name"]
 

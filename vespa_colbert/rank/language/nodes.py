@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from vespa_colbert.rank.operators import binds_tighter, is_ambiguous
-from vespa_colbert.rank.tensor_nodes import Generated, LiteralCell, Pattern, TensorLiteral
-from vespa_colbert.rank.words import is_identifier, output_text, quoted, unquoted
+from vespa_colbert.rank.language.operators import binds_tighter, is_ambiguous
+from vespa_colbert.rank.language.tensor_nodes import Generated, LiteralCell, Pattern, TensorLiteral
+from vespa_colbert.rank.language.words import is_identifier, output_text, quoted, unquoted
 
 __all__ = [
     "Call",

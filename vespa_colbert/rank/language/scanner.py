@@ -12,8 +12,8 @@ from typing import Any
 
 import lark
 
-from vespa_colbert.rank.built_ins import BUILT_INS
-from vespa_colbert.rank.words import IDENTIFIER, STRING, longest_word
+from vespa_colbert.rank.language.built_ins import BUILT_INS
+from vespa_colbert.rank.language.words import IDENTIFIER, STRING, longest_word
 
 __all__ = ["Scanner"]
 

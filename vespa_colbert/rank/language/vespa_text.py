@@ -11,8 +11,8 @@ import math
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 
-from vespa_colbert.rank.built_ins import BUILT_INS, is_built_in, operands
-from vespa_colbert.rank.nodes import (
+from vespa_colbert.rank.language.built_ins import BUILT_INS, is_built_in, operands
+from vespa_colbert.rank.language.nodes import (
     Call,
     Coordinate,
     Dimensions,
@@ -31,9 +31,9 @@ from vespa_colbert.rank.nodes import (
     Switch,
     TensorLiteral,
 )
-from vespa_colbert.rank.operators import binds_tighter
-from vespa_colbert.rank.rows import row_of
-from vespa_colbert.rank.words import type_text, vespa_label
+from vespa_colbert.rank.language.operators import binds_tighter
+from vespa_colbert.rank.language.rows import row_of
+from vespa_colbert.rank.language.words import type_text, vespa_label
 
 __all__ = ["vespa_text"]
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from vespa_colbert.errors import ExpressionTypeError, UnsupportedFunctionError
 from vespa_colbert.rank.batches import batch_numbers
-from vespa_colbert.rank.feature_name import FeatureName
-from vespa_colbert.rank.feature_run import FeatureRun, Scores
+from vespa_colbert.rank.features.name import FeatureName
+from vespa_colbert.rank.features.run import FeatureRun, Scores
 from vespa_colbert.rank.phases import linear, reciprocal_ranks
 from vespa_colbert.tensor import Tensor
 

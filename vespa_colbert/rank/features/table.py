@@ -20,26 +20,26 @@ from vespa_colbert.errors import (
     UnsupportedFunctionError,
 )
 from vespa_colbert.index.rows import DocumentRows
-from vespa_colbert.rank.attributes import attribute_value
 from vespa_colbert.rank.batches import batch_numbers
 from vespa_colbert.rank.compiled import CompiledProfile
 from vespa_colbert.rank.evaluate import Evaluation
-from vespa_colbert.rank.feature_name import FeatureName, read_feature_name
-from vespa_colbert.rank.feature_run import FeatureRun
-from vespa_colbert.rank.global_features import (
+from vespa_colbert.rank.features.attributes import attribute_value
+from vespa_colbert.rank.features.global_phase import (
     normalize_linear,
     reciprocal_rank,
     reciprocal_rank_fusion,
     relevance,
 )
-from vespa_colbert.rank.model_features import (
+from vespa_colbert.rank.features.models import (
     custom_token_input_ids,
     onnx,
     token_attention_mask,
     token_input_ids,
     token_type_ids,
 )
-from vespa_colbert.rank.vector_features import closeness, distance
+from vespa_colbert.rank.features.name import FeatureName, read_feature_name
+from vespa_colbert.rank.features.run import FeatureRun
+from vespa_colbert.rank.features.vectors import closeness, distance
 from vespa_colbert.tensor import Tensor
 
 __all__ = ["FEATURES", "REFUSED", "Feature", "Features", "require_bm25"]

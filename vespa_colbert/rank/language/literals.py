@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from vespa_colbert.rank.nodes import LiteralCell, Node
+from vespa_colbert.rank.language.nodes import LiteralCell, Node
 from vespa_colbert.tensor import CellType, Dimension, TensorType
 
 __all__ = ["Block", "Cells", "Entries", "WrittenType", "cell_type", "literal_cells", "written_type"]

@@ -22,7 +22,7 @@ from vespa_colbert.errors import (
 from vespa_colbert.index.rows import DocumentRows
 from vespa_colbert.rank.batches import batch_numbers
 from vespa_colbert.rank.documents import Documents, FieldTensors
-from vespa_colbert.rank.feature_name import FeatureName
+from vespa_colbert.rank.features.name import FeatureName
 from vespa_colbert.rank.string_hash import string_value
 from vespa_colbert.tensor import Tensor
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from vespa_colbert.errors import ExpressionTypeError, UnknownFeatureError
-from vespa_colbert.rank.feature_name import FeatureName
-from vespa_colbert.rank.feature_run import FeatureRun
-from vespa_colbert.rank.onnx import normalized, run_graph
-from vespa_colbert.rank.tokens import END, START, attention_mask, input_ids, type_ids
+from vespa_colbert.rank.features.name import FeatureName
+from vespa_colbert.rank.features.onnx import normalized, run_graph
+from vespa_colbert.rank.features.run import FeatureRun
+from vespa_colbert.rank.features.tokens import END, START, attention_mask, input_ids, type_ids
 from vespa_colbert.tensor import Tensor
 
 __all__ = [

@@ -1,0 +1,1 @@
+"""Rank features: one table, and what computes each."""

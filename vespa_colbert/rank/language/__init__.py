@@ -1,0 +1,1 @@
+"""The language of rank expressions: text → tree, and trees printed again."""
