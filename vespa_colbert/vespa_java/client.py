@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from vespa_colbert.errors import VespaJavaError
 from vespa_colbert.tensor import Tensor, TensorType
-from vespa_colbert.vespa_java.expressions import JavaExpression
 from vespa_colbert.vespa_java.global_phase import JavaHit, NodeHit
 from vespa_colbert.vespa_java.jars import Progress, fetch_jars
+from vespa_colbert.vespa_java.language import (
+    TEXTS_A_REQUEST,
+    LanguageCalls,
+    parts,
+    require_text,
+    spelled,
+)
 from vespa_colbert.vespa_java.process import Worker, require_java_extra
 from vespa_colbert.vespa_java.report import (
     ApplicationReport,
@@ -20,7 +26,6 @@ from vespa_colbert.vespa_java.report import (
     EmbedderFiles,
     JavaEmbedding,
 )
-from vespa_colbert.vespa_java.tensor_forms import Refusal
 from vespa_colbert.vespa_java.tensors import decode_tensor, encode_tensor
 
 __all__ = ["VespaJava"]
@@ -28,13 +33,8 @@ __all__ = ["VespaJava"]
 CASES_A_REQUEST = 8
 """Cases that one request carries: few, so that the timeout is one of a few evaluations."""
 
-TEXTS_A_REQUEST = 1000
-"""Expressions that one request to print carries; each takes well under a millisecond."""
 
-Item = TypeVar("Item")
-
-
-class VespaJava:
+class VespaJava(LanguageCalls):
     """Vespa's own Java code, in a process of its own that is started when first needed.
 
     A context manager: the process ends with the block. A call that fails for good reason leaves it
@@ -116,7 +116,7 @@ class VespaJava:
             VespaJavaError: If Vespa refuses the package, or has no such function.
         """
         found = self._ask("arguments", _package(folder), schema, profile, function)
-        return {name: TensorType.parse(_spelled(spec)) for name, spec in found.items()}
+        return {name: TensorType.parse(spelled(spec)) for name, spec in found.items()}
 
     def evaluate(
         self,
@@ -158,7 +158,7 @@ class VespaJava:
         """
         package, names = _package(folder), (schema, profile, function)
         values: list[Tensor] = []
-        for part in _parts(cases):
+        for part in parts(cases, CASES_A_REQUEST):
             wire = [_encoded(bindings) for bindings in part]
             values += [decode_tensor(data) for data in self._ask("evaluate", package, names, wire)]
         return values
@@ -173,79 +173,8 @@ class VespaJava:
         Raises:
             VespaJavaError: If Vespa refuses it, or a feature has no value.
         """
-        _require_text(expression, "the expression")
+        require_text(expression, "the expression")
         return decode_tensor(self._ask("evaluate_expression", expression, _encoded(bindings)))
-
-    def print_expressions(self, texts: Sequence[str]) -> list[JavaExpression]:
-        """Return what Vespa's parser makes of each text: how it prints it, or why it cannot.
-
-        Raises:
-            VespaJavaError: If a text has half a surrogate pair.
-        """
-        for number, text in enumerate(texts):
-            _require_text(text, f"text {number}")
-        found: list[JavaExpression] = []
-        for part in _parts(texts, TEXTS_A_REQUEST):
-            found += self._ask("print_expressions", part)
-        return found
-
-    def read_literals(self, cases: Sequence[tuple[str, str | None]]) -> list[Tensor | Refusal]:
-        """Return the tensors that literals spell; beside each the type it must have, or nothing."""
-        return self._tensors("read_literals", cases)
-
-    def read_json_tensors(self, cases: Sequence[tuple[str, str]]) -> list[Tensor | Refusal]:
-        """Return the tensors that document JSON spells; a case is a type and the JSON."""
-        return self._tensors("read_json_tensors", cases)
-
-    def print_tensors(self, tensors: Sequence[Tensor]) -> list[tuple[str, str] | Refusal]:
-        """Return tensors as Vespa prints them: in short form, and with every cell's address."""
-        found: list[tuple[str, str] | Refusal] = []
-        for part in _parts(tensors, TEXTS_A_REQUEST):
-            found += self._ask("print_tensors", [encode_tensor(tensor) for tensor in part])
-        return found
-
-    def write_json_tensors(
-        self, tensors: Sequence[Tensor], *, short: bool, direct: bool, hexadecimal: bool
-    ) -> list[str | Refusal]:
-        """Return tensors as document JSON.
-
-        Args:
-            tensors: Any tensors.
-            short: Whether to write ``values`` and ``blocks`` rather than ``cells``.
-            direct: Whether to leave out the object with the type around them.
-            hexadecimal: Whether to write dense blocks as hexadecimal digits.
-        """
-        found: list[str | Refusal] = []
-        for part in _parts(tensors, TEXTS_A_REQUEST):
-            cases = [(encode_tensor(tensor), short, direct, hexadecimal) for tensor in part]
-            found += self._ask("write_json_tensors", cases)
-        return found
-
-    def expression_types(
-        self, cases: Sequence[tuple[str, Mapping[str, TensorType]]]
-    ) -> list[TensorType | Refusal]:
-        """Return the types of rank expressions, given the types of the features in them."""
-        found: list[TensorType | Refusal] = []
-        for part in _parts(cases, TEXTS_A_REQUEST):
-            wire = [
-                (text, {name: _java_spelled(kind) for name, kind in features.items()})
-                for text, features in part
-            ]
-            answers = self._ask("expression_types", wire)
-            found += [
-                each if isinstance(each, Refusal) else TensorType.parse(_spelled(each))
-                for each in answers
-            ]
-        return found
-
-    def _tensors(self, verb: str, cases: Sequence[Any]) -> list[Tensor | Refusal]:
-        found: list[Tensor | Refusal] = []
-        for part in _parts(cases, TEXTS_A_REQUEST):
-            found += [
-                each if isinstance(each, Refusal) else decode_tensor(each)
-                for each in self._ask(verb, part)
-            ]
-        return found
 
     def rerank(
         self,
@@ -285,9 +214,9 @@ class VespaJava:
             VespaJavaError: If a text has half a surrogate pair.
         """
         for number, text in enumerate(texts):
-            _require_text(text, f"text {number}")
+            require_text(text, f"text {number}")
         found: list[list[str]] = []
-        for part in _parts(texts, TEXTS_A_REQUEST):
+        for part in parts(texts, TEXTS_A_REQUEST):
             found += self._ask("index_terms", part, stemming)
         return found
 
@@ -326,11 +255,11 @@ class VespaJava:
         """
         _require_destination(destination)
         for number, text in enumerate(texts):
-            _require_text(text, f"text {number}")
+            require_text(text, f"text {number}")
         if isinstance(source, EmbedderComponent):
             _package(source.folder)
         made: list[JavaEmbedding] = []
-        for part in _parts(texts):
+        for part in parts(texts, CASES_A_REQUEST):
             answers = self._ask("embed", source, part, destination, str(tensor_type))
             made += [_embedding(answer) for answer in answers]
         return made
@@ -370,36 +299,6 @@ def _embedding(wire: Any) -> JavaEmbedding:
         contextual=decode_tensor(wire.contextual).values[0, 0],
         tensor=decode_tensor(wire.tensor),
     )
-
-
-def _parts(items: Sequence[Item], size: int = CASES_A_REQUEST) -> Iterator[list[Item]]:
-    for start in range(0, len(items), size):
-        yield list(items[start : start + size])
-
-
-def _spelled(spec: str) -> str:
-    """Return the type of a number as this package spells it."""
-    return "double" if spec == "tensor()" else spec
-
-
-def _java_spelled(tensor_type: TensorType) -> str:
-    """Return a type as Vespa spells it."""
-    return "tensor()" if tensor_type.is_number else str(tensor_type)
-
-
-def _require_text(text: str, what: str) -> None:
-    """Return nothing if Java can be given the text.
-
-    Raises:
-        VespaJavaError: If it has half a surrogate pair; the message says where.
-    """
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise VespaJavaError(
-            f"{what}: character {error.start} is half a surrogate pair "
-            f"(U+{ord(text[error.start]):04X}), which is no text; remove it"
-        ) from None
 
 
 def _require_destination(destination: str) -> None:
