@@ -24,6 +24,7 @@ from vespa_colbert.rank.language.vespa_text import vespa_text
 __all__ = ["MOST_SECONDS", "SCHEMAS", "fuzz"]
 
 ROOT = Path(__file__).parents[2]
+LONGEST_NAME = 200
 SCHEMAS = [path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("app_package/**/*.sd"))]
 LINES = [line for text in SCHEMAS for line in text.splitlines()]
 
@@ -91,7 +92,9 @@ def read_changed_schema(text: str, folder: Path) -> str:
     """Read a schema from a file; return what came of it."""
     # A file has the name of its schema, in whatever line that stands after the changes.
     named = re.search(r"^\s*schema\s+(\w+)", text, re.MULTILINE)
-    path = folder / f"{named[1] if named else 'changed'}.sd"
+    # A mutation may lengthen the name beyond what a file can be called.
+    name = named[1][:LONGEST_NAME] if named else "changed"
+    path = folder / f"{name}.sd"
     path.write_text(text, encoding="utf-8")
     try:
         read_schema(path)
