@@ -83,7 +83,7 @@ def test_a_hit_does_not_carry_its_tensors(facts: EmbedderSpec) -> None:
 
 def test_the_files_of_a_model_folder_travel_in_the_package(model_folder: ModelFolder) -> None:
     embedder = folder_embedder(model_folder)
-    assert [file.path for file in embedder.files] == ["files/model.onnx", "files/tokenizer.json"]
+    assert [file.place for _, file in embedder.models] == ["files/model.onnx", "files/tokenizer.json"]
     assert embedder.facts == model_folder.embedder
 
 
@@ -145,7 +145,7 @@ def test_all_faults_are_reported_together(facts: EmbedderSpec, tmp_path: Path) -
         tokenizer=RemoteFile(url='https://example.org/" x="'),
     )
     with pytest.raises(SpecError) as caught:
-        ApplicationSpec(name="../x", schemas=(), embedders=(embedder, embedder))
+        ApplicationSpec(name="../x", schemas=(), components=(embedder, embedder))
     text = "\n".join(caught.value.faults)
     for part in ("'../x'", "one schema", "'a b': there are 2", "files/model.onnx", "URL", "-1"):
         assert part in text

@@ -103,7 +103,7 @@ def test_expansion_rows_are_turned_off_only_where_they_must_be(
 ) -> None:
     embedder = spec.embedders[0]
     quiet = replace(embedder, facts=replace(embedder.facts, expansion_emitted=False))
-    render_app(replace(spec, embedders=(quiet,)), tmp_path / "app")
+    render_app(replace(spec, components=(quiet,)), tmp_path / "app")
     services = etree.parse(tmp_path / "app" / "services.xml").getroot()
     assert services.findtext("container/component/attend-to-expansion-tokens") == "false"
     assert services.get("minimum-required-vespa-version") == "8.691.19"
@@ -114,7 +114,7 @@ def test_what_is_put_into_xml_stays_text(spec: ApplicationSpec, tmp_path: Path) 
     embedder = replace(
         spec.embedders[0], transformer=RemoteFile(url=url), output='a"><b/>&<![CDATA['
     )
-    render_app(replace(spec, embedders=(embedder,)), tmp_path / "app")
+    render_app(replace(spec, components=(embedder,)), tmp_path / "app")
     component = etree.parse(tmp_path / "app" / "services.xml").find("container/component")
     assert component.find("transformer-model").get("url") == url
     assert component.findtext("transformer-output") == 'a"><b/>&<![CDATA['

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from vespa_colbert.app.application import (
-    MINIMUM_VESPA_VERSION,
-    ApplicationSpec,
-    Embedder,
-    PackagedFile,
-    RemoteFile,
-)
+from vespa_colbert.app.application import MINIMUM_VESPA_VERSION, ApplicationSpec
 from vespa_colbert.app.build import (
-    AppOptions,
     application_spec,
-    field_name,
     folder_embedder,
     published_embedder,
     read_embedder_facts,
 )
+from vespa_colbert.app.colbert_embedder import Embedder
+from vespa_colbert.app.component import Component, PackagedFile, RemoteFile
 from vespa_colbert.app.field import (
     DocumentSummary,
     Field,
@@ -26,6 +20,7 @@ from vespa_colbert.app.field import (
     Struct,
     StructField,
 )
+from vespa_colbert.app.options import AppOptions
 from vespa_colbert.app.profile import (
     Constant,
     Diversity,
@@ -38,6 +33,7 @@ from vespa_colbert.app.profile import (
     RankProfile,
     Rerank,
 )
+from vespa_colbert.app.query import Query
 from vespa_colbert.app.reader import Application, read_application, read_schema
 from vespa_colbert.app.render import (
     ApplicationPackage,
@@ -47,6 +43,7 @@ from vespa_colbert.app.render import (
     template_root,
 )
 from vespa_colbert.app.schema import Schema
+from vespa_colbert.app.variants import field_name
 
 __all__ = [
     "MINIMUM_VESPA_VERSION",
@@ -54,6 +51,7 @@ __all__ = [
     "Application",
     "ApplicationPackage",
     "ApplicationSpec",
+    "Component",
     "Constant",
     "Diversity",
     "DocumentSummary",
@@ -69,6 +67,7 @@ __all__ = [
     "NamedSettings",
     "OnnxModel",
     "PackagedFile",
+    "Query",
     "RankProfile",
     "RemoteFile",
     "Rerank",

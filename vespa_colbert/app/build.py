@@ -1,22 +1,19 @@
-"""Every decision about the application package for single passages: facts and options → spec."""
+"""Every decision about the application package: facts and options → spec."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
-from vespa_colbert.app.application import (
-    MINIMUM_VESPA_VERSION,
-    ApplicationSpec,
-    Embedder,
-    PackagedFile,
-    RemoteFile,
-    embedder_faults,
-)
-from vespa_colbert.app.field import DocumentSummary, Field, FieldSet
-from vespa_colbert.app.profile import Function, Input, RankProfile, Rerank
+from vespa_colbert.app.application import ApplicationSpec
+from vespa_colbert.app.colbert_embedder import Embedder
+from vespa_colbert.app.component import PackagedFile, RemoteFile
+from vespa_colbert.app.field import DocumentSummary, FieldSet
+from vespa_colbert.app.options import AppOptions
 from vespa_colbert.app.schema import Schema
+from vespa_colbert.app.variants import COMPONENTS_A_CELL, VARIANTS, Design, Part
 from vespa_colbert.errors import SpecError
 from vespa_colbert.export.model_folder import (
     MODEL_FILE,
@@ -24,63 +21,16 @@ from vespa_colbert.export.model_folder import (
     EmbedderSpec,
     ModelFolder,
 )
-from vespa_colbert.tensor import CellType, Dimension, TensorType
 
 __all__ = [
     "EMBEDDER_NAME",
-    "AppOptions",
     "application_spec",
-    "field_name",
     "folder_embedder",
     "published_embedder",
     "read_embedder_facts",
 ]
 
 EMBEDDER_NAME = "colbert"
-BM25 = "bm25(title) + bm25(text)"
-MAX_SIM = "max_sim"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cells:
-    """How token vectors are stored with one cell type.
-
-    Attributes:
-        components: Components of a token vector that one cell holds.
-        vectors: The expression that gives them back as numbers.
-    """
-
-    components: int
-    vectors: str
-
-
-STORED = {
-    CellType.FLOAT: Cells(components=1, vectors="attribute({field})"),
-    CellType.BFLOAT16: Cells(components=1, vectors="attribute({field})"),
-    CellType.INT8: Cells(components=8, vectors="unpack_bits(attribute({field}))"),
-}
-"""The cell types that Vespa's embedder can fill. Source: ColBertEmbedder, Vespa 8.700.24."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppOptions:
-    """What one may choose about the package: the table ``[app]`` of a recipe.
-
-    Attributes:
-        name: Id of the content cluster and namespace of document ids.
-        schema: Name of the schema and of the document type.
-        cell_types: One tensor field and two rank profiles each.
-        rerank_count: Hits that the second phase ranks again, on each content node.
-        embed_title: Whether the title stands before the text that is embedded.
-        minimum_vespa_version: Lowest release to accept.
-    """
-
-    name: str = "passages"
-    schema: str = "passage"
-    cell_types: tuple[CellType, ...] = (CellType.FLOAT, CellType.INT8)
-    rerank_count: int = 100
-    embed_title: bool = True
-    minimum_vespa_version: str = MINIMUM_VESPA_VERSION
 
 
 def folder_embedder(folder: ModelFolder) -> Embedder:
@@ -112,7 +62,7 @@ def published_embedder(
 
 
 def application_spec(embedder: Embedder, options: AppOptions) -> ApplicationSpec:
-    """Return the application for single passages: bm25 and MaxSim over the chosen cell types.
+    """Return the application that the choices ask for, put together from all variants' parts.
 
     Args:
         embedder: From ``folder_embedder`` or ``published_embedder``.
@@ -121,27 +71,37 @@ def application_spec(embedder: Embedder, options: AppOptions) -> ApplicationSpec
     Raises:
         SpecError: With every fault found, if the choices do not fit the model or Vespa.
     """
-    faults = [fault for fault in embedder_faults(embedder) if fault]
-    if not options.cell_types or len(set(options.cell_types)) < len(options.cell_types):
-        faults.append(f"cell types: expected each at most once, got {options.cell_types}")
-    for cell_type in options.cell_types:
-        if cell_type not in STORED:
-            faults.append(f"cell types: expected float, bfloat16 or int8, got {cell_type}")
-        elif not faults and embedder.facts.dim % STORED[cell_type].components:
-            faults.append(f"cell type int8 needs a dim divisible by 8, got {embedder.facts.dim}")
-    if faults:
-        raise SpecError("the application cannot be made for this model", tuple(faults))
+    design = Design(options=options, embedder=embedder)
+    if faults := tuple(_faults(design)):
+        raise SpecError("the application cannot be made for this model", faults)
+    parts = [variant(design) for variant in VARIANTS]
     return ApplicationSpec(
         name=options.name,
-        schemas=(_schema(embedder, options),),
-        embedders=(embedder,),
+        schemas=(_schema(options.schema, parts),),
+        mode=options.mode,
+        components=tuple(each for part in parts for each in part.components),
+        models=tuple(each for part in parts for each in part.files),
+        queries=tuple(each for part in parts for each in part.queries),
         minimum_vespa_version=options.minimum_vespa_version,
     )
 
 
-def field_name(cell_type: CellType) -> str:
-    """Return the name of the tensor field with such cells."""
-    return f"{EMBEDDER_NAME}_{cell_type.value}"
+def _faults(design: Design) -> Iterator[str]:
+    """Yield choices that fit neither the model nor Vespa."""
+    options, dim = design.options, design.facts.dim
+    yield from filter(None, design.embedder.faults())
+    if not options.cell_types or len(set(options.cell_types)) < len(options.cell_types):
+        yield f"cell types: expected each at most once, got {options.cell_types}"
+    if len(set(options.dims)) < len(options.dims) or not all(0 < n <= dim for n in options.dims):
+        yield f"dims: expected numbers from 1 to the model's {dim}, each once, got {options.dims}"
+        return
+    for cell_type in options.cell_types:
+        if cell_type not in COMPONENTS_A_CELL:
+            yield f"cell types: expected float, bfloat16 or int8, got {cell_type}"
+            continue
+        for stored in options.dims or (dim,):
+            if stored % COMPONENTS_A_CELL[cell_type]:
+                yield f"cell type int8 needs a dim divisible by 8, got {stored}"
 
 
 def read_embedder_facts(path: Path) -> EmbedderSpec:
@@ -168,71 +128,20 @@ def read_embedder_facts(path: Path) -> EmbedderSpec:
     return EmbedderSpec(**stated)
 
 
-def _schema(embedder: Embedder, options: AppOptions) -> Schema:
-    """Return the schema of a passage.
+def _schema(name: str, parts: list[Part]) -> Schema:
+    """Return the schema that all parts make together.
 
     Raises:
         SpecError: With every fault found.
     """
-    tensors = tuple(_tensor_field(embedder, cell_type, options) for cell_type in options.cell_types)
-    profiles = (
-        profile
-        for cell_type in options.cell_types
-        for profile in _max_sim_profiles(cell_type, embedder.facts.dim, options.rerank_count)
-    )
+    every = tuple(field for part in parts for field in part.fields)
+    shown = tuple(each.name for each in every if each.tensor_type is None and each.in_document)
+    searched = tuple(each.name for each in every if "enable-bm25" in each.index)
     return Schema(
-        name=options.schema,
-        fields=(*_text_fields(), *tensors),
-        fieldsets=(FieldSet(name="default", fields=("title", "text")),),
-        summaries=(DocumentSummary(name="texts", fields=("id", "title", "text")),),
-        rank_profiles=(RankProfile(name="bm25", first_phase=BM25), *profiles),
+        name=name,
+        fields=every,
+        fieldsets=(FieldSet(name="default", fields=searched),),
+        summaries=(DocumentSummary(name="texts", fields=shown),),
+        onnx_models=tuple(model for part in parts for model in part.onnx_models),
+        rank_profiles=tuple(profile for part in parts for profile in part.profiles),
     )
-
-
-def _text_fields() -> tuple[Field, ...]:
-    """Return the fields that are fed."""
-    identity = Field(name="id", type="string", indexing=("summary | attribute",))
-    texts = (
-        Field(name=name, type="string", indexing=("summary | index",), index=("enable-bm25",))
-        for name in ("title", "text")
-    )
-    return (identity, *texts)
-
-
-def _tensor_field(embedder: Embedder, cell_type: CellType, options: AppOptions) -> Field:
-    """Return the field that holds a passage's token vectors."""
-    source = (
-        '(input title || "") . " " . (input text || "")' if options.embed_title else "input text"
-    )
-    width = embedder.facts.dim // STORED[cell_type].components
-    stored = TensorType(cell_type, (Dimension("dt"), Dimension("x", width)))
-    return Field(
-        name=field_name(cell_type),
-        type=str(stored),
-        indexing=(f"{source} | embed {embedder.name} | attribute",),
-        in_document=False,
-    )
-
-
-def _max_sim_profiles(
-    cell_type: CellType, dim: int, rerank_count: int
-) -> tuple[RankProfile, RankProfile]:
-    """Return the profile that ranks all matches by MaxSim, and one that ranks the best again."""
-    vectors = STORED[cell_type].vectors.format(field=field_name(cell_type))
-    expression = f"sum(reduce(sum(query(qt) * {vectors}, x), max, dt), qt)"
-    query_type = TensorType(CellType.FLOAT, (Dimension("qt"), Dimension("x", dim)))
-    every = RankProfile(
-        name=f"{MAX_SIM}_{cell_type.value}",
-        inputs=(Input(name="qt", type=query_type),),
-        functions=(Function(name=MAX_SIM, expression=expression),),
-        first_phase=MAX_SIM,
-        match_features=(MAX_SIM,),
-    )
-    again = RankProfile(
-        name=f"rerank_{cell_type.value}",
-        inherits=(every.name,),
-        first_phase=BM25,
-        second_phase=Rerank(expression=MAX_SIM, rerank_count=rerank_count),
-        match_features=("bm25(title)", "bm25(text)", MAX_SIM),
-    )
-    return every, again

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vespa_colbert.app.application import ApplicationSpec, PackagedFile
+from vespa_colbert.app.application import ApplicationSpec
+from vespa_colbert.app.component import PackagedFile
 from vespa_colbert.app.schema import Schema
 from vespa_colbert.app.texts import decimal
 from vespa_colbert.errors import OutputError, SpecError

@@ -18,7 +18,8 @@ from pydantic import (
 )
 
 from vespa_colbert.app import MINIMUM_VESPA_VERSION, AppOptions
-from vespa_colbert.app.application import URL, VERSION
+from vespa_colbert.app.application import VERSION
+from vespa_colbert.app.component import URL
 from vespa_colbert.app.texts import cluster_name_fault, dashed_name_fault, schema_name_fault
 from vespa_colbert.checkpoint import ReadOptions
 from vespa_colbert.checkpoint.hub import HUB_NAME

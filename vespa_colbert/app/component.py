@@ -1,0 +1,118 @@
+"""Components of the container, and the files of models that they read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from vespa_colbert.files import FileDigest
+
+__all__ = ["URL", "Component", "ModelFile", "PackagedFile", "Pairs", "RemoteFile", "file_fault"]
+
+Pairs = tuple[tuple[str, str], ...]
+"""Names with a text each, in the order printed."""
+
+URL = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&()*+,;=%-]+")
+PACKAGED_PATH = re.compile(r"files/[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+"""Not below ``models/``: whatever stands there, Vespa imports as a model for ranking too, and
+refuses the package where it cannot. Source: ImportedMlModels, Vespa 8.700.24."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackagedFile:
+    """A model file that travels in the package.
+
+    Attributes:
+        path: Where it stands in the package: ``files/model.onnx``.
+        source: The file to put there.
+        digest: Its sha256 and size where they are known already.
+    """
+
+    path: str
+    source: Path
+    digest: FileDigest | None = None
+
+    @property
+    def attributes(self) -> Pairs:
+        """What points Vespa at it in services.xml."""
+        return (("path", self.path),)
+
+    @property
+    def place(self) -> str:
+        """Where it is, for a reader."""
+        return self.path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteFile:
+    """A model file that Vespa's container downloads.
+
+    Attributes:
+        url: Where it is published.
+    """
+
+    url: str
+
+    @property
+    def attributes(self) -> Pairs:
+        """What points Vespa at it in services.xml."""
+        return (("url", self.url),)
+
+    @property
+    def place(self) -> str:
+        """Where it is, for a reader."""
+        return self.url
+
+
+ModelFile = PackagedFile | RemoteFile
+
+
+class Component(Protocol):
+    """What services.xml says of a component of the container."""
+
+    @property
+    def name(self) -> str:
+        """Its id, which indexing statements and queries name."""
+        ...
+
+    @property
+    def type(self) -> str:
+        """Vespa's name of its kind: ``colbert-embedder``."""
+        ...
+
+    @property
+    def models(self) -> tuple[tuple[str, ModelFile], ...]:
+        """Element → the file that it points at, in the order printed."""
+        ...
+
+    @property
+    def elements(self) -> Pairs:
+        """Name and text of every other element, in the order printed."""
+        ...
+
+    @property
+    def since(self) -> str:
+        """The first release that takes every element, or empty where any does."""
+        ...
+
+    @property
+    def summary(self) -> str:
+        """What it does, in a sentence for the package's README."""
+        ...
+
+    def faults(self) -> Iterator[str]:
+        """Yield why Vespa could not take or run it; texts may be empty."""
+        ...
+
+
+def file_fault(file: ModelFile) -> str:
+    """Return why a file cannot be pointed at, or an empty text."""
+    if isinstance(file, RemoteFile):
+        fits = URL.fullmatch(file.url)
+        return "" if fits else f"expected an http or https URL, got {file.url[:80]!r}"
+    if not PACKAGED_PATH.fullmatch(file.path):
+        return f"expected a path such as files/model.onnx, got {file.path[:80]!r}"
+    return "" if file.source.is_file() else f"expected a model file, there is none at {file.source}"
