@@ -26,7 +26,7 @@ URL = "https://example.org/model.onnx"
 
 
 def published(facts: EmbedderSpec) -> Embedder:
-    return published_embedder(facts, transformer_url=URL, tokenizer_url=URL)
+    return published_embedder(facts, transformer=RemoteFile(url=URL), tokenizer=RemoteFile(url=URL))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,10 @@ def test_a_hit_does_not_carry_its_tensors(facts: EmbedderSpec) -> None:
 
 def test_the_files_of_a_model_folder_travel_in_the_package(model_folder: ModelFolder) -> None:
     embedder = folder_embedder(model_folder)
-    assert [file.place for _, file in embedder.models] == ["files/model.onnx", "files/tokenizer.json"]
+    assert [file.place for _, file in embedder.models] == [
+        "files/model.onnx",
+        "files/tokenizer.json",
+    ]
     assert embedder.facts == model_folder.embedder
 
 

@@ -41,9 +41,12 @@ def test_the_committed_package_is_printed_again_by_its_script(tmp_path: Path) ->
 
 def test_the_committed_package_is_intact_and_needs_no_file_of_ours() -> None:
     package = read_package(GOLDEN)
-    assert package.files.keys() == {"README.md", "schemas/passage.sd", "services.xml"}
+    queries = {name for name in package.files if name.startswith("search/query-profiles/")}
+    own = {"README.md", "schemas/passage.sd", "services.xml"}
+    assert package.files.keys() - queries == own
     profiles = [profile.name for profile in read_application(GOLDEN).schema().rank_profiles]
     assert profiles == ["bm25", "max_sim_float", "rerank_float", "max_sim_int8", "rerank_int8"]
+    assert queries == {f"search/query-profiles/{name}.xml" for name in profiles}
 
 
 @pytest.mark.java

@@ -29,6 +29,10 @@ FILES = {
     "files/tokenizer.json",
     "schemas/passage.sd",
     "services.xml",
+    *(
+        f"search/query-profiles/{name}.xml"
+        for name in ("bm25", "max_sim_float", "max_sim_int8", "rerank_float", "rerank_int8")
+    ),
 }
 HOSTILE = [
     "",

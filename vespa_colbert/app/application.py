@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vespa_colbert.app.colbert_embedder import Embedder
-from vespa_colbert.app.component import Component, PackagedFile
+from vespa_colbert.app.component import Component, PackagedFile, Pairs
 from vespa_colbert.app.faults import named, repeated
+from vespa_colbert.app.nodes import ONE_NODE, Cloud, Nodes
 from vespa_colbert.app.query import Query
 from vespa_colbert.app.schema import Schema
 from vespa_colbert.app.texts import cluster_name_fault
@@ -33,6 +34,9 @@ class ApplicationSpec:
         components: Components of the container that turn text into tensors.
         models: Files beside those of the components.
         queries: How rank profiles are asked.
+        query_profiles: Whether a query profile is printed for each that Vespa can fill itself.
+        nodes: Where it runs.
+        cloud: What Vespa Cloud has to know; ``None`` for hosts of one's own.
         minimum_vespa_version: Lowest release to accept; raised where an element needs a later one.
 
     Raises:
@@ -45,6 +49,9 @@ class ApplicationSpec:
     components: tuple[Component, ...] = ()
     models: tuple[PackagedFile, ...] = ()
     queries: tuple[Query, ...] = ()
+    query_profiles: bool = True
+    nodes: Nodes = ONE_NODE
+    cloud: Cloud | None = None
     minimum_vespa_version: str = MINIMUM_VESPA_VERSION
 
     def __post_init__(self) -> None:
@@ -61,6 +68,18 @@ class ApplicationSpec:
     def embedders(self) -> tuple[Embedder, ...]:
         """The components that make token vectors."""
         return tuple(each for each in self.components if isinstance(each, Embedder))
+
+    @property
+    def onnx_elements(self) -> Pairs:
+        """Elements of each component that runs a model, beside its own."""
+        return (("onnx-gpu-device", "0"),) if self.nodes.gpu else ()
+
+    @property
+    def profiled_queries(self) -> tuple[Query, ...]:
+        """The queries that get a query profile: Vespa fills all their inputs."""
+        if not self.query_profiles:
+            return ()
+        return tuple(each for each in self.queries if all(source for _, source in each.inputs))
 
     @property
     def files(self) -> tuple[PackagedFile, ...]:
@@ -82,5 +101,7 @@ def _faults(spec: ApplicationSpec) -> Iterator[str]:
     yield from repeated("component", spec.components)
     for component in spec.components:
         yield from named(f"component {component.name[:80]!r}", *component.faults())
+    yield from named("nodes", *spec.nodes.faults(in_cloud=spec.cloud is not None))
+    yield from named("cloud", *(spec.cloud.faults() if spec.cloud else ()))
     paths = [file.path for file in spec.files]
     yield from (f"two files are to stand at {path}" for path in set(paths) if paths.count(path) > 1)

@@ -50,15 +50,10 @@ def folder_embedder(folder: ModelFolder) -> Embedder:
 
 
 def published_embedder(
-    facts: EmbedderSpec, *, transformer_url: str, tokenizer_url: str
+    facts: EmbedderSpec, *, transformer: RemoteFile, tokenizer: RemoteFile
 ) -> Embedder:
     """Return an embedder whose two files Vespa downloads."""
-    return Embedder(
-        name=EMBEDDER_NAME,
-        facts=facts,
-        transformer=RemoteFile(url=transformer_url),
-        tokenizer=RemoteFile(url=tokenizer_url),
-    )
+    return Embedder(name=EMBEDDER_NAME, facts=facts, transformer=transformer, tokenizer=tokenizer)
 
 
 def application_spec(embedder: Embedder, options: AppOptions) -> ApplicationSpec:
@@ -82,6 +77,9 @@ def application_spec(embedder: Embedder, options: AppOptions) -> ApplicationSpec
         components=tuple(each for part in parts for each in part.components),
         models=tuple(each for part in parts for each in part.files),
         queries=tuple(each for part in parts for each in part.queries),
+        query_profiles=options.query_profiles,
+        nodes=options.nodes,
+        cloud=options.cloud,
         minimum_vespa_version=options.minimum_vespa_version,
     )
 

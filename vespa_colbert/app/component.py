@@ -16,6 +16,7 @@ Pairs = tuple[tuple[str, str], ...]
 """Names with a text each, in the order printed."""
 
 URL = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&()*+,;=%-]+")
+IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 PACKAGED_PATH = re.compile(r"files/[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 """Not below ``models/``: whatever stands there, Vespa imports as a model for ranking too, and
 refuses the package where it cannot. Source: ImportedMlModels, Vespa 8.700.24."""
@@ -51,20 +52,25 @@ class RemoteFile:
     """A model file that Vespa's container downloads.
 
     Attributes:
-        url: Where it is published.
+        url: Where it is published; empty for a model that Vespa Cloud has.
+        model_id: Vespa Cloud's name of the model; it goes before the url there.
+        secret_ref: Name of the secret that the download is authorised with.
     """
 
-    url: str
+    url: str = ""
+    model_id: str = ""
+    secret_ref: str = ""
 
     @property
     def attributes(self) -> Pairs:
         """What points Vespa at it in services.xml."""
-        return (("url", self.url),)
+        given = {"model-id": self.model_id, "url": self.url, "secret-ref": self.secret_ref}
+        return tuple((name, value) for name, value in given.items() if value)
 
     @property
     def place(self) -> str:
         """Where it is, for a reader."""
-        return self.url
+        return self.url or f"{self.model_id} of Vespa Cloud"
 
 
 ModelFile = PackagedFile | RemoteFile
@@ -111,8 +117,19 @@ class Component(Protocol):
 def file_fault(file: ModelFile) -> str:
     """Return why a file cannot be pointed at, or an empty text."""
     if isinstance(file, RemoteFile):
-        fits = URL.fullmatch(file.url)
-        return "" if fits else f"expected an http or https URL, got {file.url[:80]!r}"
+        return _remote_fault(file)
     if not PACKAGED_PATH.fullmatch(file.path):
         return f"expected a path such as files/model.onnx, got {file.path[:80]!r}"
     return "" if file.source.is_file() else f"expected a model file, there is none at {file.source}"
+
+
+def _remote_fault(file: RemoteFile) -> str:
+    """Return why Vespa could not find or fetch a file, or an empty text."""
+    for name in ("model_id", "secret_ref"):
+        text = getattr(file, name)
+        if text and not IDENTIFIER.fullmatch(text):
+            return f"{name}: expected letters, digits, _, . and -, got {text[:80]!r}"
+    if file.model_id and not file.url:
+        return ""
+    fits = URL.fullmatch(file.url)
+    return "" if fits else f"expected an http or https URL, got {file.url[:80]!r}"

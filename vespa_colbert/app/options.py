@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vespa_colbert.app.application import MINIMUM_VESPA_VERSION
+from vespa_colbert.app.nodes import ONE_NODE, Cloud, Nodes
 from vespa_colbert.tensor import CellType
 
 __all__ = ["AppOptions", "Layout", "Mode"]
@@ -31,6 +32,9 @@ class AppOptions:
             that the model gives. Vespa cuts without normalising again.
         rerank_count: Hits that the second phase ranks again, on each content node.
         embed_title: Whether the title stands before the text that is embedded.
+        query_profiles: Whether each rank profile has a query profile that fills its inputs.
+        nodes: Where it runs.
+        cloud: What Vespa Cloud has to know; ``None`` for hosts of one's own.
         minimum_vespa_version: Lowest release to accept.
     """
 
@@ -42,4 +46,7 @@ class AppOptions:
     dims: tuple[int, ...] = ()
     rerank_count: int = 100
     embed_title: bool = True
+    query_profiles: bool = True
+    nodes: Nodes = ONE_NODE
+    cloud: Cloud | None = None
     minimum_vespa_version: str = MINIMUM_VESPA_VERSION

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,8 @@ __all__ = [
 MANIFEST_FILE = ".vespa-colbert.json"
 FORMAT = 1
 SCHEMA_TEMPLATE = "schemas/schema.sd"
+QUERY_PROFILES = "search/query-profiles/"
+QUERY_PROFILE = f"{QUERY_PROFILES}query-profile.xml"
 MODEL_FOLDER = "files/"
 TEMPLATE_SUFFIX = ".jinja"
 
@@ -158,9 +160,41 @@ def _texts(spec: ApplicationSpec, templates: Path) -> dict[str, str]:
         f"schemas/{schema.name}.sd": _render(environment, SCHEMA_TEMPLATE, {"schema": schema})
         for schema in spec.schemas
     }
-    for path in ("services.xml", "README.md"):
+    for query in spec.profiled_queries:
+        values = {"application": spec, "query": query, "schema": spec.schemas[0]}
+        texts[f"{QUERY_PROFILES}{query.profile}.xml"] = _render(environment, QUERY_PROFILE, values)
+    for path in _single_files(spec):
         texts[path] = _render(environment, path, {"application": spec})
+    for path, text in texts.items():
+        if path.endswith(".xml"):
+            _check_xml(path, text)
     return texts
+
+
+def _single_files(spec: ApplicationSpec) -> Iterator[str]:
+    """Yield the files of which a package has one, or none."""
+    yield from ("services.xml", "README.md")
+    if spec.nodes.hosts:
+        yield "hosts.xml"
+    if spec.cloud and spec.cloud.regions:
+        yield "deployment.xml"
+
+
+def _check_xml(path: str, text: str) -> None:
+    """Return nothing if a text is XML without entities or processing instructions of its own.
+
+    Raises:
+        SpecError: If it is not.
+    """
+    from lxml import etree
+
+    parser = etree.XMLParser(resolve_entities=False, no_network=True)
+    try:
+        root = etree.fromstring(text.encode(), parser)
+    except etree.XMLSyntaxError as error:
+        raise SpecError(f"template {path}{TEMPLATE_SUFFIX}: prints no valid XML: {error}") from None
+    if root.getroottree().docinfo.doctype:
+        raise SpecError(f"template {path}{TEMPLATE_SUFFIX}: expected no DOCTYPE, got one")
 
 
 def _environment(templates: Path) -> Environment:

@@ -98,10 +98,10 @@ def recipe_application(recipe: Recipe) -> ApplicationSpec:
     else:
         embedder = published_embedder(
             read_embedder_facts(published.embedder),
-            transformer_url=published.transformer_url,
-            tokenizer_url=published.tokenizer_url,
+            transformer=published.transformer,
+            tokenizer=published.tokenizer,
         )
-    return application_spec(embedder, recipe.app.options)
+    return application_spec(embedder, recipe.app_options)
 
 
 def _check_target(folder: ModelFolder, vespa_version: str) -> None:

@@ -2,109 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, model_validator
 
-from vespa_colbert.app import MINIMUM_VESPA_VERSION, AppOptions
-from vespa_colbert.app.application import VERSION
-from vespa_colbert.app.component import URL
-from vespa_colbert.app.texts import cluster_name_fault, dashed_name_fault, schema_name_fault
+from vespa_colbert.app import MINIMUM_VESPA_VERSION, AppOptions, RemoteFile
 from vespa_colbert.checkpoint import ReadOptions
-from vespa_colbert.checkpoint.hub import HUB_NAME
 from vespa_colbert.export import DEFAULT_OPSET, ExportOptions
+from vespa_colbert.recipe.node_tables import CloudTable, NodesTable
+from vespa_colbert.recipe.table import (
+    CheckpointPath,
+    ClusterName,
+    Measure,
+    ProfileName,
+    RecipePath,
+    SchemaName,
+    Table,
+    Url,
+    Version,
+    each_once,
+)
 from vespa_colbert.tensor import CellType
 
 __all__ = ["Recipe", "Table", "tables"]
 
 EXPORT_FIELDS = [each.name for each in fields(ExportOptions) if each.name != "vespa_version"]
 """Options of an export that have a key of the same name in its table."""
-
-
-def _path(value: object, info: ValidationInfo) -> Path:
-    """Return a path, taken relative to the recipe's folder.
-
-    Raises:
-        ValueError: If the value is no path.
-    """
-    if not isinstance(value, str | Path):
-        raise ValueError(f"expected a text in quotes, got {value!r}")  # noqa: TRY004 - for pydantic
-    if not str(value).strip() or not str(value).isprintable():
-        raise ValueError(f"expected a path, got {value!r}")
-    folder: Path = (info.context or {}).get("folder", Path())
-    return folder / value
-
-
-def _path_or_hub_name(value: object, info: ValidationInfo) -> Path:
-    """Return a path as ``_path`` does, or the name of a model on the Hub as it stands."""
-    path = _path(value, info)
-    is_name = HUB_NAME.fullmatch(str(value)) is not None
-    return Path(str(value)) if is_name and not path.exists() else path
-
-
-def _checked(fault_of: Callable[[str], str]) -> AfterValidator:
-    """Return a validator that refuses a text with what a check says of it."""
-
-    def check(value: str) -> str:
-        if fault := fault_of(value):
-            raise ValueError(fault)
-        return value
-
-    return AfterValidator(check)
-
-
-def _version_fault(value: str) -> str:
-    fits = VERSION.fullmatch(value)
-    return "" if fits else f"expected a version such as {MINIMUM_VESPA_VERSION}, got {value!r}"
-
-
-def _url_fault(value: str) -> str:
-    fits = not value or URL.fullmatch(value)
-    return "" if fits else f"expected an http or https URL, got {value!r}"
-
-
-def _each_once(values: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the values unchanged.
-
-    Raises:
-        ValueError: If there is none, or one stands twice.
-    """
-    if not values or len(set(values)) < len(values):
-        raise ValueError(f"expected at least one, and each once, got {list(values)}")
-    return values
-
-
-RecipePath = Annotated[Path, PlainValidator(_path)]
-CheckpointPath = Annotated[Path, PlainValidator(_path_or_hub_name)]
-SchemaName = Annotated[str, _checked(schema_name_fault)]
-ClusterName = Annotated[str, _checked(cluster_name_fault)]
-ProfileName = Annotated[str, _checked(dashed_name_fault)]
-Version = Annotated[str, _checked(_version_fault)]
-Url = Annotated[str, _checked(_url_fault)]
-Measure = Annotated[str, Field(pattern=r"^[A-Za-z]+(\([^()]*\))?(@[1-9][0-9]*)?$")]
-
-
-class Table(BaseModel):
-    """A table of the recipe: no other keys, no conversions, nothing changed afterwards."""
-
-    model_config = ConfigDict(
-        alias_generator=lambda name: name.replace("_", "-"),
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        validate_default=True,
-    )
 
 
 class CheckpointTable(Table):
@@ -203,6 +128,13 @@ class ModelTable(Table):
         default="", description="Where the ONNX file is; empty to pack the model folder's files."
     )
     tokenizer_url: Url = Field(default="", description="Where tokenizer.json is.")
+    transformer_id: str = Field(
+        default="", description="Name that Vespa Cloud has for the model; it goes before the URL."
+    )
+    tokenizer_id: str = Field(default="", description="The same for the tokenizer.")
+    secret_ref: str = Field(
+        default="", description="Name of the secret that both downloads are authorised with."
+    )
     embedder: RecipePath | None = Field(
         default=None,
         description="JSON file with its facts, like a model folder's embedder.json.",
@@ -211,10 +143,25 @@ class ModelTable(Table):
 
     @model_validator(mode="after")
     def _all_or_none(self) -> ModelTable:
-        given = {bool(self.transformer_url), bool(self.tokenizer_url), self.embedder is not None}
-        if len(given) > 1:
+        transformer = bool(self.transformer_url or self.transformer_id)
+        tokenizer = bool(self.tokenizer_url or self.tokenizer_id)
+        if len({transformer, tokenizer, self.embedder is not None}) > 1:
             raise ValueError("expected transformer-url, tokenizer-url and embedder, or none")
         return self
+
+    @property
+    def transformer(self) -> RemoteFile:
+        """Where the ONNX file is."""
+        return RemoteFile(
+            url=self.transformer_url, model_id=self.transformer_id, secret_ref=self.secret_ref
+        )
+
+    @property
+    def tokenizer(self) -> RemoteFile:
+        """Where tokenizer.json is."""
+        return RemoteFile(
+            url=self.tokenizer_url, model_id=self.tokenizer_id, secret_ref=self.secret_ref
+        )
 
 
 class AppTable(Table):
@@ -230,7 +177,7 @@ class AppTable(Table):
         description="Name of the schema and of the document type.",
     )
     cell_types: Annotated[
-        tuple[Literal["float", "bfloat16", "int8"], ...], AfterValidator(_each_once)
+        tuple[Literal["float", "bfloat16", "int8"], ...], AfterValidator(each_once)
     ] = Field(
         default=("float", "int8"),
         description="Cells of token vectors: float, bfloat16, int8 (one bit a component).",
@@ -243,19 +190,24 @@ class AppTable(Table):
     embed_title: bool = Field(
         default=True, description="Whether the title stands before the text that is embedded."
     )
+    query_profiles: bool = Field(
+        default=True,
+        description="Whether each rank profile has a query profile that fills its inputs.",
+    )
     minimum_vespa_version: Version = Field(
         default=MINIMUM_VESPA_VERSION, description="Lowest Vespa release to accept."
     )
 
     @property
     def options(self) -> AppOptions:
-        """What the generator takes."""
+        """What the generator takes of this table; other tables add to it."""
         return AppOptions(
             name=self.name,
             schema=self.schema_name,
             cell_types=tuple(CellType(each) for each in self.cell_types),
             rerank_count=self.rerank_count,
             embed_title=self.embed_title,
+            query_profiles=self.query_profiles,
             minimum_vespa_version=self.minimum_vespa_version,
         )
 
@@ -298,7 +250,7 @@ class EvaluateTable(Table):
     qrels: RecipePath | None = Field(
         default=None, description="Judgements: TSV as in BEIR.", examples=["qrels.tsv"]
     )
-    measures: Annotated[tuple[Measure, ...], AfterValidator(_each_once)] = Field(
+    measures: Annotated[tuple[Measure, ...], AfterValidator(each_once)] = Field(
         default=("R@10", "RR@10", "nDCG@10"), description="Measures, as ir_measures has them."
     )
 
@@ -325,6 +277,8 @@ class Recipe(Table):
     export: ExportTable = Field(default_factory=ExportTable)
     model: ModelTable = Field(default_factory=ModelTable)
     app: AppTable = Field(default_factory=AppTable)
+    nodes: NodesTable = Field(default_factory=NodesTable)
+    cloud: CloudTable = Field(default_factory=CloudTable)
     corpus: CorpusTable = Field(default_factory=CorpusTable)
     index: IndexTable = Field(default_factory=IndexTable)
     search: SearchTable = Field(default_factory=SearchTable)
@@ -336,6 +290,16 @@ class Recipe(Table):
         """What the exporter takes; the model has to load in the lowest Vespa release."""
         own = {name: getattr(self.export, name) for name in EXPORT_FIELDS}
         return ExportOptions(**own, vespa_version=self.app.minimum_vespa_version)
+
+    @property
+    def app_options(self) -> AppOptions:
+        """What the generator takes, from all its tables."""
+        in_cloud = self.nodes.target == "cloud"
+        return replace(
+            self.app.options,
+            nodes=self.nodes.nodes,
+            cloud=self.cloud.cloud if in_cloud else None,
+        )
 
 
 def tables() -> dict[str, type[Table]]:
