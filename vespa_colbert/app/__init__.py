@@ -40,9 +40,9 @@ from vespa_colbert.app.render import (
     read_package,
     render_app,
     render_schema,
-    template_root,
 )
 from vespa_colbert.app.schema import Schema
+from vespa_colbert.app.templates import eject_templates, template_root
 from vespa_colbert.app.variants import field_name
 
 __all__ = [
@@ -75,6 +75,7 @@ __all__ = [
     "Struct",
     "StructField",
     "application_spec",
+    "eject_templates",
     "field_name",
     "folder_embedder",
     "published_embedder",

@@ -8,17 +8,14 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vespa_colbert.app.application import ApplicationSpec
 from vespa_colbert.app.component import PackagedFile
 from vespa_colbert.app.schema import Schema
-from vespa_colbert.app.texts import decimal
+from vespa_colbert.app.templates import Templates
 from vespa_colbert.errors import OutputError, SpecError
 from vespa_colbert.files import FileDigest, atomic_folder, changed_files, digest_file
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 __all__ = [
     "MANIFEST_FILE",
@@ -26,7 +23,6 @@ __all__ = [
     "read_package",
     "render_app",
     "render_schema",
-    "template_root",
 ]
 
 MANIFEST_FILE = ".vespa-colbert.json"
@@ -35,7 +31,6 @@ SCHEMA_TEMPLATE = "schemas/schema.sd"
 QUERY_PROFILES = "search/query-profiles/"
 QUERY_PROFILE = f"{QUERY_PROFILES}query-profile.xml"
 MODEL_FOLDER = "files/"
-TEMPLATE_SUFFIX = ".jinja"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +74,11 @@ def render_app(
         SpecError: If a template is missing or asks for what is not there.
         OutputError: If the folder cannot be written or holds anything that is not ours.
     """
-    texts = _texts(spec, template_root() if templates is None else templates)
+    printer = Templates(templates)
+    texts = _texts(spec, printer)
     with atomic_folder(output, is_ours=_may_be_replaced) as folder:
         files = {path: _write(folder / path, text) for path, text in texts.items()}
+        files |= _copy(printer, folder)
         files |= {file.path: _place(file, folder) for file in spec.files}
         package = ApplicationPackage(path=output, name=spec.name, files=files)
         _write(folder / MANIFEST_FILE, package.manifest())
@@ -98,8 +95,7 @@ def render_schema(schema: Schema, *, templates: Path | None = None) -> str:
     Raises:
         SpecError: If the template is missing or asks for what is not there.
     """
-    environment = _environment(template_root() if templates is None else templates)
-    return _render(environment, SCHEMA_TEMPLATE, {"schema": schema})
+    return Templates(templates).render(SCHEMA_TEMPLATE, {"schema": schema})
 
 
 def read_package(folder: Path, *, check: bool = True) -> ApplicationPackage:
@@ -139,35 +135,17 @@ def _parse_manifest(folder: Path, document: dict[str, Any]) -> ApplicationPackag
     return ApplicationPackage(path=folder, name=str(document["application"]), files=files)
 
 
-def template_root() -> Path:
-    """Return the project's templates: beside the installed package, or in the checkout.
-
-    Raises:
-        SpecError: If they are in neither place.
-    """
-    package = Path(__file__).parent.parent
-    places = (package / "_templates", package.parent / "templates")
-    for place in places:
-        if place.is_dir():
-            return place
-    raise SpecError(f"expected templates at {places[0]} or {places[1]}; install the package again")
-
-
-def _texts(spec: ApplicationSpec, templates: Path) -> dict[str, str]:
+def _texts(spec: ApplicationSpec, templates: Templates) -> dict[str, str]:
     """Return path in the package → text of every file that is printed."""
-    environment = _environment(templates)
     texts = {
-        f"schemas/{schema.name}.sd": _render(environment, SCHEMA_TEMPLATE, {"schema": schema})
+        f"schemas/{schema.name}.sd": templates.render(SCHEMA_TEMPLATE, {"schema": schema})
         for schema in spec.schemas
     }
     for query in spec.profiled_queries:
         values = {"application": spec, "query": query, "schema": spec.schemas[0]}
-        texts[f"{QUERY_PROFILES}{query.profile}.xml"] = _render(environment, QUERY_PROFILE, values)
-    for path in _single_files(spec):
-        texts[path] = _render(environment, path, {"application": spec})
-    for path, text in texts.items():
-        if path.endswith(".xml"):
-            _check_xml(path, text)
+        texts[f"{QUERY_PROFILES}{query.profile}.xml"] = templates.render(QUERY_PROFILE, values)
+    for path in (*_single_files(spec), *templates.additions()[0]):
+        texts[path] = templates.render(path, {"application": spec})
     return texts
 
 
@@ -180,53 +158,14 @@ def _single_files(spec: ApplicationSpec) -> Iterator[str]:
         yield "deployment.xml"
 
 
-def _check_xml(path: str, text: str) -> None:
-    """Return nothing if a text is XML without entities or processing instructions of its own.
-
-    Raises:
-        SpecError: If it is not.
-    """
-    from lxml import etree
-
-    parser = etree.XMLParser(resolve_entities=False, no_network=True)
-    try:
-        root = etree.fromstring(text.encode(), parser)
-    except etree.XMLSyntaxError as error:
-        raise SpecError(f"template {path}{TEMPLATE_SUFFIX}: prints no valid XML: {error}") from None
-    if root.getroottree().docinfo.doctype:
-        raise SpecError(f"template {path}{TEMPLATE_SUFFIX}: expected no DOCTYPE, got one")
-
-
-def _environment(templates: Path) -> Environment:
-    """Return the sandbox in which templates run: a missing name is an error, XML is escaped."""
-    from jinja2 import FileSystemLoader, StrictUndefined, select_autoescape
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    environment = ImmutableSandboxedEnvironment(
-        loader=FileSystemLoader(templates),
-        undefined=StrictUndefined,
-        autoescape=select_autoescape(enabled_extensions=(f"xml{TEMPLATE_SUFFIX}",), default=False),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.globals["decimal"] = decimal
-    return environment
-
-
-def _render(environment: Environment, path: str, values: Mapping[str, object]) -> str:
-    """Return the text that a template prints.
-
-    Raises:
-        SpecError: If the template is missing, or asks for what is not there.
-    """
-    from jinja2 import TemplateError
-
-    name = path + TEMPLATE_SUFFIX
-    try:
-        return environment.get_template(name).render(values)
-    except (TemplateError, TypeError, ValueError) as error:
-        raise SpecError(f"template {name}: {type(error).__name__}: {error}") from error
+def _copy(templates: Templates, folder: Path) -> dict[str, FileDigest]:
+    """Return path → digest of the user's files that go into the package as they are."""
+    copied = {}
+    for path in templates.additions()[1]:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(templates.folder / path, folder / path)
+        copied[path] = digest_file(folder / path)
+    return copied
 
 
 def _write(path: Path, text: str) -> FileDigest:

@@ -16,6 +16,9 @@ def command(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The application package.")
     ] = None,
+    templates: Annotated[
+        Path | None, typer.Option("--templates", help="Templates of your own (see `templates`).")
+    ] = None,
     recipe: RecipeOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -30,11 +33,12 @@ def command(
     said = load_recipe(recipe)
     if model is not None:
         said = said.model_copy(update={"export": said.export.model_copy(update={"output": model})})
-    package = render_app(recipe_application(said), output or said.app.output)
+    folder = output or said.app.output
+    package = render_app(recipe_application(said), folder, templates=templates)
     if said.model.embedder is None:
-        folder = read_model_folder(said.export.output, check=False)
-        if not folder.is_verified:
-            Console().say(f"warning: {folder.path}: {folder.comparison}")
+        made = read_model_folder(said.export.output, check=False)
+        if not made.is_verified:
+            Console().say(f"warning: {made.path}: {made.comparison}")
     if as_json:
         print_json({"path": package.path, "name": package.name, "files": sorted(package.files)})
         return

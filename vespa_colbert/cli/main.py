@@ -23,6 +23,7 @@ VERBS = (
     "init",
     "inspect",
     "export",
+    "templates",
     "generate",
     "validate",
     "embed",
