@@ -13,10 +13,10 @@ demo: setup
 	@$(RUN) vespa-colbert demo
 
 test: setup lint types imports
-	VESPA_COLBERT_REQUIRE=java $(RUN) pytest -m "not slow"
+	VESPA_COLBERT_REQUIRE=java,sentence_transformers,numba,vespa,vespacli $(RUN) pytest -m "not slow"
 
 test-all: setup lint types imports
-	VESPA_COLBERT_REQUIRE=java $(RUN) pytest
+	VESPA_COLBERT_REQUIRE=java,sentence_transformers,numba,vespa,vespacli $(RUN) pytest
 
 setup: .tools/bin/uv
 	@$(UV) sync --frozen --all-extras --quiet --python "$$(command -v $(PYTHON))"
@@ -52,6 +52,7 @@ bench: setup
 	$(RUN) python benchmarks/startup.py
 	$(RUN) python benchmarks/maxsim.py
 	$(RUN) python benchmarks/export.py
+	$(RUN) python benchmarks/validate.py
 
 build: setup
 	$(UV) build

@@ -248,6 +248,15 @@ DECODER_CONFIG: dict[str, Any] = {
     "num_key_value_heads": 1,
     "max_position_embeddings": POSITIONS,
 }
+LFM_IDS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+LFM_CONFIG: dict[str, Any] = {
+    **DECODER_CONFIG,
+    **LFM_IDS,
+    # A short convolution, then attention.
+    "full_attn_idxs": [1],
+    "conv_L_cache": 3,
+    "block_multiple_of": 8,
+}
 
 FAMILIES = {
     "bert": Family(
@@ -361,20 +370,25 @@ FAMILIES = {
         tokenizer=lambda: _byte_pairs(QWEN_TOKENS, "$A <|endoftext|>", normal_form=True),
         special=QWEN_TOKENS,
     ),
+    "qwen3-bos-eos": Family(
+        model_type="qwen3",
+        config={**DECODER_CONFIG, **LFM_IDS, "head_dim": 8},
+        tokenizer=lambda: _byte_pairs(
+            LFM_TOKENS, "<|startoftext|> $A <|im_end|>", normal_form=True
+        ),
+        special=LFM_TOKENS,
+    ),
     "lfm2": Family(
         model_type="lfm2",
-        # A short convolution, then attention.
-        config={
-            **DECODER_CONFIG,
-            "full_attn_idxs": [1],
-            "conv_L_cache": 3,
-            "block_multiple_of": 8,
-            "pad_token_id": 0,
-            "bos_token_id": 1,
-            "eos_token_id": 2,
-        },
+        config=LFM_CONFIG,
         tokenizer=lambda: _byte_pairs(LFM_TOKENS, "<|startoftext|> $A"),
         special=LFM_TOKENS,
     ),
+    "lfm2-bos-eos": Family(
+        model_type="lfm2",
+        config=LFM_CONFIG,
+        tokenizer=lambda: _byte_pairs(LFM_TOKENS, "<|startoftext|> $A <|im_end|>"),
+        special=LFM_TOKENS,
+    ),
 }
-"""The ten encoders; ``qwen3-eos`` and ``lfm2`` differ from Qwen3 in what is put around a text."""
+"""Eleven architectures; decoders of one name differ in what is put around a text."""

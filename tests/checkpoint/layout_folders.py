@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -188,31 +188,39 @@ def build_stanford(folder: Path) -> Path:
 def build_bge_m3(folder: Path) -> Path:
     """Return ``folder`` with an XLM-R of two layers and a biased head, none of it in a pickle."""
     import torch
-    import transformers
     from safetensors.torch import save_file
+
+    m3_encoder(M3_PIECES, POSITIONS).save_pretrained(folder)
+    write_m3_tokenizer(folder, M3_PIECES)
+    save_file({"weight": torch.randn(DIM, HIDDEN), "bias": torch.randn(DIM)}, folder / M3_HEAD)
+    return folder
+
+
+def m3_encoder(pieces: Sequence[str], positions: int) -> Any:
+    """Return an XLM-R of two layers, always the same random weights."""
+    import torch
+    import transformers
 
     torch.manual_seed(11)
     config = transformers.XLMRobertaConfig(
-        vocab_size=len(M3_PIECES),
+        vocab_size=len(pieces),
         hidden_size=HIDDEN,
         num_hidden_layers=2,
         num_attention_heads=2,
         intermediate_size=32,
         # XLM-R counts positions from pad_token_id + 1.
-        max_position_embeddings=POSITIONS + 2,
+        max_position_embeddings=positions + 2,
         type_vocab_size=1,
         pad_token_id=1,
     )
-    transformers.XLMRobertaModel(config).save_pretrained(folder)
-    write_m3_tokenizer(folder)
-    save_file({"weight": torch.randn(DIM, HIDDEN), "bias": torch.randn(DIM)}, folder / M3_HEAD)
-    return folder
+    return transformers.XLMRobertaModel(config)
 
 
-def write_m3_tokenizer(folder: Path) -> None:
+def write_m3_tokenizer(folder: Path, pieces: Sequence[str]) -> None:
+    """Write the files of a Metaspace tokenizer; the pieces begin with ``M3_SPECIALS``."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
-    tokenizer = Tokenizer(models.Unigram([(piece, -1.0) for piece in M3_PIECES], unk_id=3))
+    tokenizer = Tokenizer(models.Unigram([(piece, -1.0) for piece in pieces], unk_id=3))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
     tokenizer.add_special_tokens([*M3_SPECIALS, "<mask>"])

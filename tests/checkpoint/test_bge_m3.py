@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
-from tests.tiny_checkpoint import LETTERS, edit_json, write_json
+from tests.checkpoint.layout_folders import M3_PIECES, m3_encoder, write_m3_tokenizer
+from tests.tiny_checkpoint import HIDDEN, edit_json, write_json
 from vespa_colbert.checkpoint import ReadOptions, read_checkpoint
 from vespa_colbert.errors import CheckpointError, MissingWeightError
 from vespa_colbert.files import digest_file
@@ -20,58 +20,22 @@ from vespa_colbert.model import build_encoder
 
 Damage = Callable[[Path], object]
 
-HIDDEN, DIM, POSITIONS = 16, 12, 600
-SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
-PIECES = (*SPECIALS, "▁", ".", *LETTERS, *(f"▁{letter}" for letter in LETTERS), "<mask>")
-IDS = {piece: place for place, piece in enumerate(PIECES)}
+DIM, POSITIONS = 12, 600
+IDS = {piece: place for place, piece in enumerate(M3_PIECES)}
 HEAD, SPARSE, WEIGHTS = "colbert_linear.pt", "sparse_linear.pt", "pytorch_model.bin"
 ALLOWED = ReadOptions(allow_pickle=True)
-
-
-def write_tokenizer(folder: Path) -> None:
-    tokenizer = Tokenizer(models.Unigram([(piece, -1.0) for piece in PIECES], unk_id=3))
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    tokenizer.decoder = decoders.Metaspace()
-    tokenizer.add_special_tokens([*SPECIALS, "<mask>"])
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
-    )
-    tokenizer.save(str(folder / "tokenizer.json"))
-    roles = {
-        "bos_token": "<s>",
-        "cls_token": "<s>",
-        "eos_token": "</s>",
-        "sep_token": "</s>",
-        "pad_token": "<pad>",
-        "unk_token": "<unk>",
-        "mask_token": "<mask>",
-    }
-    write_json(folder / "tokenizer_config.json", roles)
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as FlagEmbedding leaves it: all weights in torch files."""
-    import transformers
-
     folder = tmp_path_factory.mktemp("bge")
-    torch.manual_seed(11)
-    config = transformers.XLMRobertaConfig(
-        vocab_size=len(PIECES),
-        hidden_size=HIDDEN,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=POSITIONS + 2,
-        type_vocab_size=1,
-        pad_token_id=1,
-    )
-    model = transformers.XLMRobertaModel(config)
-    config.save_pretrained(folder)
+    model = m3_encoder(M3_PIECES, POSITIONS)
+    model.config.save_pretrained(folder)
     torch.save(model.state_dict(), folder / WEIGHTS)
     torch.save(torch.nn.Linear(HIDDEN, DIM).state_dict(), folder / HEAD)
     torch.save(torch.nn.Linear(HIDDEN, 1).state_dict(), folder / SPARSE)
-    write_tokenizer(folder)
+    write_m3_tokenizer(folder, M3_PIECES)
     # The folder of the dense model, which the published checkpoint has too.
     kinds = ("Transformer", "Pooling", "Normalize")
     modules = [{"path": "", "type": f"sentence_transformers.models.{kind}"} for kind in kinds]

@@ -6,7 +6,6 @@ import json
 import math
 import shutil
 import string
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from tests.checkpoint.layout_folders import (
     as_multi_vector,
     module_entries,
 )
+from tests.required import import_or_skip
 from tests.tiny_checkpoint import DIM, HIDDEN, IDS, POSITIONS, edit_json, write_json
 from vespa_colbert.checkpoint import Checkpoint, Marker, ReadOptions, read_checkpoint
 from vespa_colbert.errors import CheckpointError
@@ -548,9 +548,7 @@ VARIANTS: dict[str, tuple[Damage, ...]] = {
 
 @pytest.fixture(scope="module", name="library")
 def library_fixture() -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("sentence_transformers.multi_vector_encoder")
+    return import_or_skip("sentence_transformers.multi_vector_encoder")
 
 
 def token_vectors(checkpoint: Checkpoint, text: str, *, query: bool) -> Any:
@@ -601,8 +599,8 @@ def test_rows_and_scores_are_those_of_the_library(copy: Copy, library: Any, vari
 def test_the_files_are_those_that_the_library_saves(
     multi_vector: Path, tmp_path: Path, library: Any
 ) -> None:
-    base = pytest.importorskip("sentence_transformers.base.modules")
-    parts = pytest.importorskip("sentence_transformers.multi_vector_encoder.modules")
+    base = import_or_skip("sentence_transformers.base.modules")
+    parts = import_or_skip("sentence_transformers.multi_vector_encoder.modules")
     encoder = base.Transformer(
         str(multi_vector), document_length=20, query_expansion={"strategy": "fixed", "length": 10}
     )

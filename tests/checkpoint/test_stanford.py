@@ -5,7 +5,6 @@ import os
 import pickle
 import string
 import sys
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from tests.checkpoint.layout_folders import METADATA, VALUES, WEIGHTS
+from tests.required import import_or_skip
 from tests.tiny_checkpoint import (
     DIM,
     HIDDEN,
@@ -593,9 +593,7 @@ ROUNDING = 2e-6
 def test_rows_are_those_of_the_multi_vector_encoder(
     stanford: Path, *, attended_expansion: bool, punctuation_skipped: bool
 ) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        library = pytest.importorskip("sentence_transformers.multi_vector_encoder")
+    library = import_or_skip("sentence_transformers.multi_vector_encoder")
     edit_json(
         stanford / METADATA,
         attend_to_mask_tokens=attended_expansion,

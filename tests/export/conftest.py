@@ -7,18 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import transformers
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from tests.tiny_checkpoint import LETTERS, edit_json, write_json
+from tests.checkpoint.layout_folders import M3_SPECIALS, m3_encoder, write_m3_tokenizer
+from tests.tiny_checkpoint import HIDDEN, LETTERS, edit_json
 from vespa_colbert.checkpoint import Checkpoint, ProjectionLayer, ReadOptions, read_checkpoint
 from vespa_colbert.checkpoint.encoder_files import read_encoder
 from vespa_colbert.checkpoint.tokenizer_facts import read_tokenizer
 from vespa_colbert.vespa_java import VespaJava
 
-M3_HIDDEN, M3_DIM, M3_POSITIONS = 16, 12, 48
+M3_DIM, M3_POSITIONS = 12, 48
 M3_PIECES = (
-    *("<s>", "<pad>", "</s>", "<unk>", "▁", "▁rose", "▁is", "▁!", ".", ",", "?", "!", "(", ")"),
+    *(*M3_SPECIALS, "▁", "▁rose", "▁is", "▁!", ".", ",", "?", "!", "(", ")"),
     *LETTERS,
     *(f"▁{letter}" for letter in LETTERS),
     *"日本狐é",
@@ -42,31 +41,12 @@ def edited(checkpoint: Path, **settings: object) -> Checkpoint:
 def m3_folder_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An XLM-R of two layers and its Metaspace tokenizer."""
     folder = tmp_path_factory.mktemp("m3")
-    torch.manual_seed(11)
-    config = transformers.XLMRobertaConfig(
-        vocab_size=len(M3_PIECES),
-        hidden_size=M3_HIDDEN,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        # XLM-R counts positions from pad_token_id + 1.
-        max_position_embeddings=M3_POSITIONS + 2,
-        pad_token_id=1,
-        type_vocab_size=1,
-    )
-    model = transformers.XLMRobertaModel(config)
+    model = m3_encoder(M3_PIECES, M3_POSITIONS)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.2)
     model.save_pretrained(folder)
-    tokenizer = Tokenizer(models.Unigram([(piece, -1.0) for piece in M3_PIECES], unk_id=3))
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    tokenizer.add_special_tokens(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
-    )
-    tokenizer.save(str(folder / "tokenizer.json"))
-    write_json(folder / "tokenizer_config.json", {"mask_token": "<mask>", "pad_token": "<pad>"})
+    write_m3_tokenizer(folder, M3_PIECES)
     return folder
 
 
@@ -75,7 +55,7 @@ def m3(m3_folder: Path, tiny_checkpoint: Path) -> Checkpoint:
     """What BGE-M3 is: no markers, a biased head, no start row, the mean over the query's rows."""
     generator = np.random.default_rng(3)
     layer = ProjectionLayer(
-        weight=generator.standard_normal((M3_DIM, M3_HIDDEN)).astype(np.float32),
+        weight=generator.standard_normal((M3_DIM, HIDDEN)).astype(np.float32),
         bias=generator.standard_normal(M3_DIM).astype(np.float32),
     )
     encoder, _files = read_encoder(m3_folder, ReadOptions())

@@ -30,6 +30,7 @@ from vespa_colbert.vespa_java import EmbedderFiles, JavaEmbedding, VespaJava
 
 __all__ = [
     "DECODERS",
+    "ENCLOSED_DECODERS",
     "ENCODER_CELLS",
     "LAYOUT_CELLS",
     "ROWS_TOLERANCE",
@@ -44,9 +45,12 @@ ENCODERS = (
 )
 DECODERS = ("qwen3", "qwen3-eos", "lfm2")
 """Their tokenizers put around a text: nothing, an end token, a start token. Native is refused."""
+ENCLOSED_DECODERS = ("qwen3-bos-eos", "lfm2-bos-eos")
+"""Theirs put a start and an end token around a text, as native files need it."""
 ENCODER_CELLS: tuple[tuple[str, Packaging], ...] = (
     *((family, packaging) for family in ENCODERS for packaging in ("native", "exact")),
     *((family, "exact") for family in DECODERS),
+    *((family, packaging) for family in ENCLOSED_DECODERS for packaging in ("native", "exact")),
 )
 
 QUERIES = (
@@ -117,7 +121,10 @@ class Figures:
             "score": (self.score, SCORE_TOLERANCES[self.dtype]),
             "rows": (self.rows, ROWS_TOLERANCE),
         }
-        beyond = (f"{name}: {got}" for name, (got, most) in limits.items() if (got or 0.0) > most)
+        # NaN is within no limit.
+        beyond = (
+            f"{name}: {got}" for name, (got, most) in limits.items() if not (got or 0.0) <= most
+        )
         unequal = (name for name in ("ids_equal", "bits_equal") if not getattr(self, name))
         return [*beyond, *unequal]
 

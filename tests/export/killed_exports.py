@@ -113,7 +113,8 @@ def state_after(
         time.sleep(after)
         os.kill(child, signal.SIGKILL)
     _child, status = os.waitpid(child, 0)
-    return {"killed": os.WIFSIGNALED(status), "after": after, "state": state(output, old)}
+    killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    return {"killed": killed, "after": after, "state": state(output, old)}
 
 
 def state(output: Path, old: str) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.required import import_or_skip
 from tests.tiny_encoders import FAMILIES, build_family
 from vespa_colbert.checkpoint import read_checkpoint
 from vespa_colbert.export import export_checkpoint
@@ -30,9 +30,7 @@ TEXTS = (
 
 @pytest.fixture(scope="module")
 def library() -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("sentence_transformers.multi_vector_encoder")
+    return import_or_skip("sentence_transformers.multi_vector_encoder")
 
 
 @pytest.mark.parametrize("settings", [{}, {"do_query_expansion": False}], ids=["expanded", "plain"])

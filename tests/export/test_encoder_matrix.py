@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,8 +12,10 @@ import transformers
 
 from tests.export.export_matrix import (
     DECODERS,
+    ENCLOSED_DECODERS,
     ENCODER_CELLS,
     ROWS_TOLERANCE,
+    Figures,
     measure_encoder,
 )
 from tests.library_scores import Library
@@ -19,7 +24,7 @@ from tests.tiny_encoders import FAMILIES, build_family
 from vespa_colbert.checkpoint import read_checkpoint
 from vespa_colbert.errors import ExportError
 from vespa_colbert.export import ExportOptions, export_checkpoint
-from vespa_colbert.export.options import Packaging
+from vespa_colbert.export.options import Dtype, Packaging
 from vespa_colbert.export.packaging import choose_packaging
 from vespa_colbert.model import build_encoder
 from vespa_colbert.vespa_java import VespaJava
@@ -42,8 +47,46 @@ def test_vespas_embedder_gives_the_rows_of_torch(
     assert measure_encoder(family, packaging, java, tmp_path / family).faults() == []
 
 
+FLAWLESS = Figures(
+    packaging="native",
+    dtype="fp32",
+    exporter="dynamo",
+    export=0.0,
+    torch=0.0,
+    score=None,
+    rows=0.0,
+    ids_equal=True,
+    bits_equal=True,
+    cosine=None,
+    sign_flips=None,
+    seconds=1.0,
+)
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("figure", ["export", "torch", "score", "rows"])
+def test_a_figure_that_is_no_number_is_a_fault(figure: str, dtype: Dtype) -> None:
+    flawless = replace(FLAWLESS, dtype=dtype)
+    assert flawless.faults() == []
+    changes: dict[str, Any] = {figure: math.nan}
+    assert replace(flawless, **changes).faults() == [f"{figure}: nan"]
+
+
+@pytest.mark.parametrize("family", ENCLOSED_DECODERS)
+def test_a_decoder_with_a_token_on_both_sides_may_be_packaged_native(
+    tmp_path: Path, family: str
+) -> None:
+    checkpoint = read_checkpoint(build_family(FAMILIES[family], tmp_path / "checkpoint"))
+    assert None not in {checkpoint.start_id, checkpoint.end_id}
+    choice = choose_packaging(checkpoint, "native", accept_drift=True)
+    lost = [each.point for each in choice.drift]
+    assert (choice.packaging, lost) == ("native", ["white space around a text"])
+
+
 @pytest.mark.parametrize("family", DECODERS)
-def test_a_decoder_is_never_packaged_native(tmp_path: Path, family: str) -> None:
+def test_a_decoder_without_one_of_the_two_is_never_packaged_native(
+    tmp_path: Path, family: str
+) -> None:
     checkpoint = read_checkpoint(build_family(FAMILIES[family], tmp_path / "checkpoint"))
     assert choose_packaging(checkpoint, "auto").packaging == "exact"
     for accept_drift in (False, True):

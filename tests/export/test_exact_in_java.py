@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import transformers
 
+from tests.judges.judge_texts import lone_punctuation_texts, without_lone_punctuation
 from tests.library_scores import Library, Rows
 from tests.tiny_checkpoint import SPECIALS, edit_json
 from vespa_colbert.checkpoint import Checkpoint, read_checkpoint
+from vespa_colbert.embedder import LocalEmbedder, Role
 from vespa_colbert.export import ExportOptions, ModelFolder, export_checkpoint
 from vespa_colbert.tensor import TensorType
 from vespa_colbert.vespa_java import EmbedderFiles, VespaJava
@@ -23,6 +25,8 @@ pytestmark = pytest.mark.java
 
 Copy = Callable[[], Path]
 
+ROUNDING = 2e-6
+"""float32 rounding through two layers and a projection, in components of unit vectors."""
 SCORE_ROUNDING = 2e-5
 """float32 rounding of rows, 2e-6 each, over the ten rows of a query."""
 
@@ -125,11 +129,73 @@ def test_a_mean_without_markers_over_words_skipped_on_both_sides(
     np.testing.assert_allclose(got, wanted, atol=SCORE_ROUNDING, rtol=0)
 
 
-def test_a_lone_punctuation_character_is_as_an_empty_text(
-    java: VespaJava, exact: ModelFolder
+OUT_OF_REACH = {
+    **dict.fromkeys(string.punctuation, ""),
+    "[[MASK]]": "[MASK]",
+    "[MASK].": "[MASK]",
+    ".[MASK] rose": "[MASK] rose",
+    "[MASK]?[UNK]": "[MASK][UNK]",
+}
+"""Text → what exact files let the encoder see of it."""
+WITHIN_REACH = (
+    *(" ?", "? ", "?!", "..", "[MASK] .", ". [MASK]", "[MASK]..", "[MASK]", "rose [MASK] is."),
+    *("", "？", "[ MASK ]"),
+)
+
+
+@pytest.mark.parametrize("role", ["query", "document"])
+def test_lone_punctuation_is_out_of_reach(
+    java: VespaJava, exact: ModelFolder, tiny_checkpoint: Path, role: Role
 ) -> None:
-    scores = java_scores(java, exact, ("rose",), ("", *string.punctuation))
-    assert np.ptp(scores) == 0
+    """One character is as an empty text, beside an added token as the token alone."""
+    assert_seen_as(java, exact, OUT_OF_REACH, role)
+    library = Library(
+        read_checkpoint(tiny_checkpoint), transformers.BertModel.from_pretrained(tiny_checkpoint)
+    )
+    for text, seen in OUT_OF_REACH.items():
+        ours, theirs = (library.rows(each, query=role == "query") for each in (text, seen))
+        assert ours.shape != theirs.shape or np.abs(ours - theirs).max() > 0.01, text
+
+
+def test_the_texts_that_judges_leave_out_are_out_of_reach(
+    java: VespaJava, exact: ModelFolder, collections: Path
+) -> None:
+    texts = lone_punctuation_texts(collections)
+    assert len(texts) == 13
+    assert_seen_as(java, exact, {each: OUT_OF_REACH[each] for each in texts}, "document")
+    assert_seen_as(java, exact, {each: OUT_OF_REACH[each] for each in texts}, "query")
+    for text, seen in OUT_OF_REACH.items():
+        assert without_lone_punctuation(text) == seen
+
+
+def test_punctuation_next_to_anything_else_is_within_reach(
+    java: VespaJava, exact: ModelFolder, tiny_checkpoint: Path
+) -> None:
+    library = Library(
+        read_checkpoint(tiny_checkpoint), transformers.BertModel.from_pretrained(tiny_checkpoint)
+    )
+    got = java_scores(java, exact, WITHIN_REACH, WITHIN_REACH)
+    wanted = library.scores(WITHIN_REACH, WITHIN_REACH)
+    np.testing.assert_allclose(got, wanted, atol=SCORE_ROUNDING, rtol=0)
+
+
+def assert_seen_as(
+    java: VespaJava, folder: ModelFolder, seen: Mapping[str, str], role: Role
+) -> None:
+    """Fail unless each text has the ids and rows of another, in Vespa and in Python."""
+    target = {"query": "query(qt)", "document": "doc.colbert"}[role]
+    kind = TensorType.parse(f"tensor<float>(token{{}},x[{folder.embedder.dim}])")
+    local = LocalEmbedder(folder)
+    found, wanted = (
+        java.embed_many(EmbedderFiles.of(folder), list(texts), target, kind)
+        for texts in (seen, seen.values())
+    )
+    for text, of_text, of_seen in zip(seen, found, wanted, strict=True):
+        assert of_text.token_ids.tolist() == of_seen.token_ids.tolist(), text
+        assert np.array_equal(of_text.tensor.values, of_seen.tensor.values), text
+        assert local.transformer_input(text, role).ids == tuple(of_seen.token_ids.tolist()), text
+        rows = local.embed(text, role)
+        np.testing.assert_allclose(rows, of_seen.tensor.values, atol=ROUNDING, rtol=0)
 
 
 @pytest.mark.slow

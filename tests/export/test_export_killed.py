@@ -51,20 +51,21 @@ def assert_whole_and_repeatable(checkpoint: Path, output: Path, opset: int) -> N
 
 
 @pytest.mark.parametrize(
-    ("opset", "moments", "steps"),
+    ("opset", "moments", "steps", "least"),
     [
-        pytest.param(17, 1, 4, marks=pytest.mark.slow),
-        pytest.param(18, 25, 30, marks=pytest.mark.slow),
+        pytest.param(17, 1, 4, 4, marks=pytest.mark.slow),
+        pytest.param(18, 28, 32, 50, marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_export_leaves_the_old_folder_or_the_whole_new_one(
-    tiny_checkpoint: Path, output: Path, opset: int, moments: int, steps: int
+    tiny_checkpoint: Path, output: Path, opset: int, moments: int, steps: int, least: int
 ) -> None:
     found = run_killed(tiny_checkpoint, output, opset, moments=moments, steps=steps)
 
+    assert len(found["runs"]) == moments + steps
     killed = [each for each in found["runs"] if each["killed"]]
-    # One aimed at the very end may come too late.
-    assert len(killed) >= (moments + steps) * 0.75
+    # A kill by the clock may come too late where the export is faster than the one that was timed.
+    assert len(killed) >= least
     assert {each["state"] for each in found["runs"]} <= WHOLE
     assert_whole_and_repeatable(tiny_checkpoint, output, opset)
 

@@ -42,6 +42,18 @@ def test_the_order_of_every_pair_of_documents_counts() -> None:
     assert (loss.top_agreement, loss.rank_agreement) == (1.0, 2 / 3)
 
 
+@pytest.mark.parametrize(("gap", "agreement"), [(0.0, 1.0), (0.0019, 1.0), (0.0021, 0.0)])
+def test_of_two_documents_equal_in_half_precision_either_is_the_best(
+    gap: float, agreement: float
+) -> None:
+    query = np.array([[1], [0]], np.float32)
+    best, second = (np.array([[value]], np.float32) for value in (0.9, 0.9 - gap))
+
+    loss = measure_loss([query, best, second], [query, second - gap, best], queries=1)
+
+    assert loss.top_agreement == agreement
+
+
 def test_rows_of_zeros_do_not_score_and_do_not_count() -> None:
     row = np.array([[0.6, 0.8]], np.float32)
     silent = np.array([[0.3, 0.4], [0, 0]], np.float32)
@@ -74,7 +86,7 @@ def test_what_is_not_finite_is_refused() -> None:
         ({"worst": 3e-3}, "largest"),
         ({"cosine": 0.99}, "cosine"),
         ({"sign_flips": 0.1}, "signs"),
-        ({"top_agreement": 0.5}, "best document"),
+        ({"top_agreement": 11 / 12}, "best document 0.9167, wanted at least 0.99"),
         ({"rank_agreement": 0.5}, "order of two documents 0.5, wanted at least 0.99"),
     ],
 )

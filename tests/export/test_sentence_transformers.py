@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import string
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import onnxruntime
 import pytest
 from tokenizers import Tokenizer
 
+from tests.required import import_or_skip
 from tests.tiny_checkpoint import IDS, edit_json
 from vespa_colbert.checkpoint import read_checkpoint
 from vespa_colbert.export import ExportOptions, ModelFolder, export_checkpoint
@@ -31,9 +31,7 @@ TEXTS = ("rose", "a rose is a rose", "x y z " * 30, "rose. is, (a) rose!")
 
 @pytest.fixture(scope="module")
 def library() -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("sentence_transformers.multi_vector_encoder")
+    return import_or_skip("sentence_transformers.multi_vector_encoder")
 
 
 def rows(folder: ModelFolder, ids: list[int], attended: int) -> Any:

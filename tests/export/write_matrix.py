@@ -30,7 +30,9 @@ PACKAGES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "token
 AROUND = {
     "qwen3": "qwen3, nothing around a text",
     "qwen3-eos": "qwen3, end token alone",
+    "qwen3-bos-eos": "qwen3, start and end token",
     "lfm2": "lfm2, start token alone",
+    "lfm2-bos-eos": "lfm2, start and end token",
 }
 
 TEXT = """# Export matrix
@@ -60,9 +62,9 @@ emoji, white space, an empty text, texts that are cut.
 
 ## Encoders
 
-A decoder's tokenizer puts no start or no end token around a text. Vespa's embedder always writes
-both, so that only exact files can carry such a model; `native` is refused. *seconds* is the export
-with its checks, on two cores.
+Vespa's embedder always writes a start and an end token. Where a decoder's tokenizer puts only one
+of them around a text, or nothing, only exact files can carry the model; `native` is refused. Where
+it puts both, a decoder has both packagings. *seconds* is the export with its checks, on two cores.
 
 | encoder | packaging | exporter | export | torch | score | rows | ids | bits | seconds |
 |---|---|---|---|---|---|---|---|---|---|

@@ -7,7 +7,14 @@ import re
 import string
 from pathlib import Path
 
-__all__ = ["DOCUMENTS", "QUERIES", "adversarial_texts", "without_punctuation"]
+__all__ = [
+    "DOCUMENTS",
+    "QUERIES",
+    "adversarial_texts",
+    "lone_punctuation_texts",
+    "without_lone_punctuation",
+    "without_punctuation",
+]
 
 QUERIES = (
     *(
@@ -40,7 +47,7 @@ DOCUMENTS = (
 )
 
 # Tokens of the judged tokenizers that stand alone wherever a text spells them out.
-SPELLED_OUT = re.compile(r"\[(?:PAD|UNK|CLS|SEP|MASK|unused\d)\]|</?s>|<(?:pad|unk|mask)>")
+SPELLED_OUT = re.compile(r"(\[(?:PAD|UNK|CLS|SEP|MASK|unused\d)\]|</?s>|<(?:pad|unk|mask)>)")
 
 
 def adversarial_texts(collections: Path) -> tuple[str, ...]:
@@ -49,13 +56,28 @@ def adversarial_texts(collections: Path) -> tuple[str, ...]:
     That is the one point in which exact files differ from the library, as each of them says: a text
     of one ASCII punctuation character, or such a stretch beside a special token, as in [[MASK]].
     """
+    texts = _collected(collections)
+    return tuple(text for text in texts if without_lone_punctuation(text) == text)
+
+
+def lone_punctuation_texts(collections: Path) -> tuple[str, ...]:
+    """Return those that ``adversarial_texts`` leaves out."""
+    texts = _collected(collections)
+    return tuple(text for text in texts if without_lone_punctuation(text) != text)
+
+
+def _collected(collections: Path) -> tuple[str, ...]:
     folder = collections / "adversarial"
     lines = (folder / "constructed.jsonl").read_text(encoding="utf-8").splitlines()
     constructed = [json.loads(line)["text"] for line in lines]
     naughty = json.loads((folder / "blns" / "blns.json").read_text(encoding="utf-8"))
-    texts = dict.fromkeys((*constructed, *naughty))
-    lone = set(string.punctuation)
-    return tuple(text for text in texts if not lone & set(SPELLED_OUT.split(text)))
+    return tuple(dict.fromkeys((*constructed, *naughty)))
+
+
+def without_lone_punctuation(text: str) -> str:
+    """Return what exact files let the encoder see of a text."""
+    stretches = SPELLED_OUT.split(text)
+    return "".join(each for each in stretches if each not in set(string.punctuation))
 
 
 def without_punctuation(texts: tuple[str, ...]) -> tuple[str, ...]:

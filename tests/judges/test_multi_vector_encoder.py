@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from tests.judges.judge_folders import (
 )
 from tests.judges.judge_scores import QUICK_OPSET, Scores, check_scores, maxsim, vespa_scores
 from tests.judges.judge_texts import DOCUMENTS, QUERIES, without_punctuation
+from tests.required import import_or_skip
 from vespa_colbert.checkpoint import read_checkpoint
 from vespa_colbert.export import ExportOptions, ModelFolder, export_checkpoint
 from vespa_colbert.vespa_java import VespaJava
@@ -173,9 +173,7 @@ class Judged:
 
 @pytest.fixture(scope="module", name="library")
 def library_fixture() -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("sentence_transformers.multi_vector_encoder")
+    return import_or_skip("sentence_transformers.multi_vector_encoder")
 
 
 EXACT = ExportOptions(packaging="exact")

@@ -126,7 +126,7 @@ def test_what_cannot_be_run_is_named(package: Path, tmp_path: Path) -> None:
 
     with pytest.raises(ExpressionError, match="found none"):
         open_onnx(tmp_path / "absent.onnx")
-    with pytest.raises(ExpressionError, match=r"broken\.onnx: ONNX Runtime cannot open it"):
+    with pytest.raises(ExpressionError, match=r"broken\.onnx: ONNX Runtime cannot open the model"):
         open_onnx(tmp_path / "broken.onnx")
     with pytest.raises(ExpressionError, match=r"with input_ids \(3,\), weight \(2,\)"):
         graph.run({"input_ids": np.zeros(3), "weight": np.zeros(2)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -12,45 +12,58 @@ from vespa_colbert.cli.console import Console, print_json, print_line
 from vespa_colbert.cli.options import JsonFlag
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from vespa_colbert.rank import NearestNeighbor, Ranker
+    from vespa_colbert.rank import Hit, NearestNeighbor, Ranker
     from vespa_colbert.tensor import Tensor
 
 SHOWN = 60
 """Characters of a tensor that a line shows; JSON has all of it."""
 
 
+ApplicationArgument: TypeAlias = Annotated[Path, typer.Argument(help="The application package.")]
+DocumentsOption: TypeAlias = Annotated[
+    Path,
+    typer.Option(
+        "-d",
+        "--documents",
+        help='JSON lines: {"id": …, "fields": {…}}, or Vespa\'s {"put": …, "fields": {…}}.',
+    ),
+]
+ProfileOption: TypeAlias = Annotated[str, typer.Option("-p", "--profile", help="The rank profile.")]
+SchemaOption: TypeAlias = Annotated[
+    str, typer.Option("-s", "--schema", help="The schema, if there are several.")
+]
+TextOption: TypeAlias = Annotated[
+    str, typer.Option("-q", "--query", help="The words of the query.")
+]
+QueryTensorOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("-t", "--query-tensor", help="name=literal, for query(name); repeatable."),
+]
+NearestOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--nearest", help="field=name or label:field=name, a nearestNeighbor; repeatable."
+    ),
+]
+VespaTermsFlag: TypeAlias = Annotated[
+    bool,
+    typer.Option("--vespa-terms", help="bm25 over the terms of Vespa's linguistics (English)."),
+]
+HitsOption: TypeAlias = Annotated[int, typer.Option("-n", "--hits", min=1, help="Hits shown.")]
+
+
 def command(
-    application: Annotated[Path, typer.Argument(help="The application package.")],
-    documents: Annotated[
-        Path,
-        typer.Option(
-            "-d",
-            "--documents",
-            help='JSON lines: {"id": …, "fields": {…}}, or Vespa\'s {"put": …, "fields": {…}}.',
-        ),
-    ],
-    profile: Annotated[str, typer.Option("-p", "--profile", help="The rank profile.")],
-    schema: Annotated[
-        str, typer.Option("-s", "--schema", help="The schema, if there are several.")
-    ] = "",
-    text: Annotated[str, typer.Option("-q", "--query", help="The words of the query.")] = "",
-    query_tensor: Annotated[
-        list[str] | None,
-        typer.Option("-t", "--query-tensor", help="name=literal, for query(name); repeatable."),
-    ] = None,
-    nearest: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--nearest", help="field=name or label:field=name, a nearestNeighbor; repeatable."
-        ),
-    ] = None,
-    vespa_terms: Annotated[
-        bool,
-        typer.Option("--vespa-terms", help="bm25 over the terms of Vespa's linguistics (English)."),
-    ] = False,
-    hits: Annotated[int, typer.Option("-n", "--hits", min=1, help="Hits shown.")] = 10,
+    application: ApplicationArgument,
+    documents: DocumentsOption,
+    profile: ProfileOption,
+    schema: SchemaOption = "",
+    text: TextOption = "",
+    query_tensor: QueryTensorOption = None,
+    nearest: NearestOption = None,
+    vespa_terms: VespaTermsFlag = False,
+    hits: HitsOption = 10,
     as_json: JsonFlag = False,
 ) -> None:
     """Rank documents by a profile of a package, as its content nodes and container would.
@@ -71,17 +84,25 @@ def command(
         )
         found = ranker.rank(query, hits=hits)
     if as_json:
-        print_json([
-            {
-                "rank": rank,
-                "id": hit.id,
-                "relevance": _json_value(hit.relevance),
-                "match-features": _json_values(hit.match_features),
-                "summary-features": _json_values(hit.summary_features),
-            }
-            for rank, hit in enumerate(found, start=1)
-        ])
-        return
+        _print_json(found)
+    else:
+        _print_lines(found, profile)
+
+
+def _print_json(found: Sequence[Hit]) -> None:
+    print_json([
+        {
+            "rank": rank,
+            "id": hit.id,
+            "relevance": _json_value(hit.relevance),
+            "match-features": _json_values(hit.match_features),
+            "summary-features": _json_values(hit.summary_features),
+        }
+        for rank, hit in enumerate(found, start=1)
+    ])
+
+
+def _print_lines(found: Sequence[Hit], profile: str) -> None:
     if not found:
         print_line(f"no document matches by {profile}")
     for rank, hit in enumerate(found, start=1):

@@ -15,6 +15,7 @@ import numpy as np
 from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.errors import ArrayError, CollectionError, ExportError, MissingExtraError
 from vespa_colbert.export.model_folder import EmbedderSpec, ModelFolder
+from vespa_colbert.export.onnx_session import open_session
 
 __all__ = ["LocalEmbedder", "Role", "TransformerInput"]
 
@@ -185,21 +186,9 @@ def _open_session(folder: ModelFolder, threads: int) -> Any:
         ExportError: If the file is no model, or names or the width are not what Vespa needs.
     """
     try:
-        import onnxruntime
-    except ImportError:
-        raise MissingExtraError("embed", "onnxruntime") from None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(
-            str(folder.model_path), options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # ONNX Runtime's errors have no common base
-        raise ExportError(
-            f"{folder.model_path}: expected a model ({error}); export again"
-        ) from error
+        session = open_session(folder.model_path, threads=threads)
+    except ExportError as error:
+        raise ExportError(f"{folder.model_path}: {error}; export again") from error
     _check_names(session, folder)
     return session
 

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.checkpoint import Checkpoint
-from vespa_colbert.errors import GraphMismatchError, MissingExtraError
+from vespa_colbert.errors import ExportError, GraphMismatchError
 from vespa_colbert.export.convert import INPUT_NAMES, OUTPUT_NAME, Module
 from vespa_colbert.export.model_folder import EmbedderSpec
+from vespa_colbert.export.onnx_session import open_session
 
 __all__ = ["SHAPES", "TOLERANCE", "CaseResult", "compare_with_torch"]
 
@@ -32,7 +33,6 @@ SHAPES = ((1, 3), (1, 7), (3, 32), (2, 180), (2, 512))
 
 SEED = 20240229
 SKIPPED_SHARE = 0.25
-ERRORS_ONLY = 3
 
 _Case: TypeAlias = tuple[str, NDArray[np.int64], NDArray[np.int64]]
 """Its kind, ids and attention, (batch, token) int64 each."""
@@ -80,17 +80,9 @@ def compare_with_torch(
         MissingExtraError: If onnxruntime is not installed.
     """
     try:
-        import onnxruntime
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("embed", "onnxruntime") from error
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = ERRORS_ONLY
-    try:
-        session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # its exceptions have no common base of their own
-        raise GraphMismatchError(f"ONNX Runtime does not load the graph: {error}") from error
+        session = open_session(path)
+    except ExportError as error:
+        raise GraphMismatchError(str(error)) from error
     return tuple(
         _compare(session, module, *case, tolerance=tolerance) for case in _cases(checkpoint, spec)
     )

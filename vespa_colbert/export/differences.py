@@ -380,8 +380,9 @@ POINTS = (
         applies=lambda subject: _spelled_token(subject) is not None,
         library=lambda subject: f"all of {_spelling_texts(subject)[0]!r} is encoded",
         vespa=(
-            "a punctuation character that stands alone beside such a token is lost; stripping and "
-            "lower-casing that exact packaging adds see only what stands between such tokens"
+            "a stretch before, between or after such tokens is lost if it is one ASCII punctuation "
+            "character; stripping and lower-casing that exact packaging adds are done to each "
+            "stretch, not to the tokens"
         ),
         faithful=True,
         alone=Subject.exact,

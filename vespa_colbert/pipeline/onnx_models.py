@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vespa_colbert.errors import ExpressionError, MissingExtraError
+from vespa_colbert.errors import ExportError, ExpressionError
+from vespa_colbert.export.onnx_session import open_session
 
 __all__ = ["OnnxRuntimeGraph", "open_onnx"]
 
@@ -41,21 +42,13 @@ class OnnxRuntimeGraph:
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            import onnxruntime
-        except ImportError:
-            raise MissingExtraError("embed", "onnxruntime") from None
         self.path = path
         if not path.is_file():
             raise ExpressionError(f"{path}: expected an ONNX model, found none")
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
         try:
-            self._session: Any = onnxruntime.InferenceSession(
-                path, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:
-            raise ExpressionError(f"{path}: ONNX Runtime cannot open it ({error})") from error
+            self._session = open_session(path)
+        except ExportError as error:
+            raise ExpressionError(f"{path}: {error}") from error
         self._inputs = {each.name: each.type for each in self._session.get_inputs()}
         if unknown := [name for name, kind in self._inputs.items() if kind not in ELEMENTS]:
             raise ExpressionError(
