@@ -13,6 +13,8 @@ __all__ = [
     "PackedVectors",
     "TokenIds",
     "TokenVectors",
+    "bfloat16_bits",
+    "bfloat16_values",
     "check_array",
     "pack_bits",
     "truncate_to_bfloat16",
@@ -95,3 +97,23 @@ def truncate_to_bfloat16(values: NDArray[np.floating[Any]]) -> NDArray[np.float3
     with np.errstate(over="ignore"):
         floats = np.asarray(values).astype(np.float32, order="C")
     return (floats.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
+
+
+def bfloat16_bits(values: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Return the upper halves of the bits of float32 values, all that bfloat16 keeps of them.
+
+    Args:
+        values: Any shape; each must be a value of bfloat16.
+
+    Raises:
+        ArrayError: If one would lose bits.
+    """
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    if (bits & np.uint32(0xFFFF)).any():
+        raise ArrayError("a cell is not a bfloat16 value; truncate them first")
+    return (bits >> np.uint32(16)).astype(np.uint16)
+
+
+def bfloat16_values(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Return the float32 values whose upper halves these are; the lower ones are zero."""
+    return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)

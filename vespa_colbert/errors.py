@@ -11,6 +11,7 @@ __all__ = [
     "CaseError",
     "CheckpointError",
     "CollectionError",
+    "DeployError",
     "ExportError",
     "ExpressionError",
     "ExpressionSyntaxError",
@@ -24,6 +25,7 @@ __all__ = [
     "SchemaSyntaxError",
     "SpecError",
     "TensorTypeError",
+    "TrainingDataError",
     "UnknownFeatureError",
     "UnknownLayoutError",
     "UnsupportedFunctionError",
@@ -77,8 +79,16 @@ class CollectionError(VespaColbertError, ValueError):
     """A corpus, query or judgement file has a bad line; the message gives file and line."""
 
 
+class TrainingDataError(CollectionError):
+    """A file of training rows has a bad line; the message gives file and line."""
+
+
 class IndexFolderError(VespaColbertError, ValueError):
     """A local index is incomplete, damaged, or was made with another model."""
+
+
+class DeployError(VespaColbertError, RuntimeError):
+    """An application package cannot be uploaded, or Vespa or the client that uploads it failed."""
 
 
 class ArrayError(VespaColbertError, ValueError):

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
+
+import pytest
 
 from tests.cli.conftest import Run
 
@@ -45,7 +49,7 @@ def test_every_line_of_a_file_is_answered_in_order(run: Run, tmp_path: Path) -> 
         b'{"expression": "nosuch"}',
         b'{"expression": "random(x[2])"}',
         b'{"expression": "a", "inputs": {"a": "tensor(x[2]):[1"}}',
-        b'{"expression": "a", "inputs": {"a": 1}}',
+        b'{"expression": "a", "inputs": {"a": true}}',
         b"",
         b'["expression"]',
         b"\xff",
@@ -61,7 +65,7 @@ def test_every_line_of_a_file_is_answered_in_order(run: Run, tmp_path: Path) -> 
     answers = [json.loads(line) for line in ran.out.split("\n")[:-1]]
     assert ran.code == 0
     assert [each.get("error") or each["result"] for each in answers] == [
-        "tensor<float>(x[2]):[2.0, 3.0]",
+        "tensor<float>(x[2]):{{x:0}:2.0, {x:1}:3.0}",
         "case",
         "syntax",
         "type",
@@ -85,3 +89,20 @@ def test_a_last_line_without_an_end_is_answered(run: Run, tmp_path: Path) -> Non
     path.write_bytes(b'{"expression": "1"}\n{"expression": "2"}')
 
     assert run("evaluate-expression", "--cases", path).out.count("\n") == 2
+
+
+def test_a_file_without_cases_has_no_answers(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "cases.jsonl"
+    path.write_bytes(b"")
+
+    assert run("evaluate-expression", "--cases", path).out == ""
+
+
+def test_cases_from_stdin_and_progress_on_stderr(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = io.TextIOWrapper(io.BytesIO(b'{"expression": "1"}\n{"expression": "1+1"}\n'))
+    monkeypatch.setattr(sys, "stdin", given)
+
+    ran = run("evaluate-expression", "--cases", "-")
+
+    assert [json.loads(line)["result"] for line in ran.out.splitlines()] == ["1.0", "2.0"]
+    assert "cases: 2/2" in ran.err

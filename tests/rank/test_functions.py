@@ -10,6 +10,7 @@ from vespa_colbert.rank.functions import (
     SCALARS,
     Function,
 )
+from vespa_colbert.rank.language.built_ins import BUILT_INS
 from vespa_colbert.rank.language.operators import PRECEDENCE
 
 SCALARS_OF_VESPA = {
@@ -34,6 +35,11 @@ def test_every_function_of_vespa_has_a_row() -> None:
     assert SCALARS.keys() == {*SCALARS_OF_VESPA}
     assert NOT_REPRODUCED.keys() == {"random"}
     assert FUNCTIONS.keys() < RESERVED
+
+
+def test_the_grammar_and_the_table_of_functions_know_the_same_names() -> None:
+    # switch has a grammar of its own, with braces, and is no call.
+    assert {*BUILT_INS, "switch"} == RESERVED
 
 
 def test_every_operator_of_the_grammar_has_a_row() -> None:

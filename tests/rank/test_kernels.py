@@ -15,11 +15,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.required import import_or_skip
 from vespa_colbert.rank.kernels import choice, hamming_sums, max_sim, max_sim_bits, parallel
 from vespa_colbert.rank.kernels.blocked import BLOCK_ROWS
 
 FLOAT = float(np.finfo(np.float32).eps)
 """Each product and each addition of a float32 sum may be off by so much of what is added up."""
+
+WAIT_SECONDS = 30.0
+"""Longer than any thread takes to be woken up; only a fault waits so long."""
 
 DOUBLE = float(np.finfo(np.float64).eps)
 
@@ -36,7 +40,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def using(name: str) -> Any:
     if name == "numba":
-        pytest.importorskip("numba")
+        import_or_skip("numba")
     patch = pytest.MonkeyPatch()
     patch.setattr(choice, "WORTH_COMPILING", 0 if name == "numba" else math.inf)
 
@@ -314,6 +318,42 @@ class TestThreads:
 
         with pytest.raises(ValueError, match="document"):
             parallel.in_parts(np.arange(100), work)
+
+    @pytest.mark.parametrize("is_served", [True, False])
+    def test_a_thread_is_waited_for_unless_everything_is_served(self, is_served: bool) -> None:
+        started, may_end, ended = (threading.Event() for _ in range(3))
+        caller = threading.current_thread()
+
+        def serve() -> None:
+            if threading.current_thread() is caller:
+                assert started.wait(WAIT_SECONDS)
+                return
+            started.set()
+            may_end.wait(0.0 if not is_served else WAIT_SECONDS)
+            ended.set()
+
+        parallel.in_threads(serve, 2, lambda: is_served)
+        assert ended.is_set() != is_served
+        may_end.set()
+        assert ended.wait(WAIT_SECONDS)
+
+    def test_documents_are_served_when_the_last_of_them_is(self) -> None:
+        import_or_skip("numba")
+        from vespa_colbert.rank.kernels import compiled, vectors
+
+        for served, wanted in ((6, False), (7, True)):
+            shares = compiled.Shares(7, 2, np.array([8, served], np.int64))
+            assert vectors.all_are_served(shares) is wanted
+
+    @pytest.mark.parametrize("documents", [1, 2, 127, 128, 129, 1000])
+    def test_compiled_threads_take_every_document_once(
+        self, documents: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(parallel, "LEAST_ROWS", 1)
+        rows = np.arange(1.0, documents + 1, dtype=np.float32)[:, np.newaxis]
+        with using("numba"):
+            got = max_sim(np.ones((1, 1), np.float32), rows, np.arange(documents + 1))
+        assert got.tolist() == rows[:, 0].tolist(), "a document served twice would count twice"
 
 
 class TestChoice:

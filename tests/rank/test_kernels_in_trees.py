@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.required import import_or_skip
 from vespa_colbert.arrays import pack_bits, truncate_to_bfloat16
 from vespa_colbert.errors import ExpressionError, ExpressionTypeError
 from vespa_colbert.index.rows import DocumentRows
@@ -96,7 +97,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     name: str = request.param
     if name == "numba":
-        pytest.importorskip("numba")
+        import_or_skip("numba")
         monkeypatch.setattr(choice, "WORTH_COMPILING", 0)
     return name
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from tests.required import import_or_skip
 from vespa_colbert.arrays import pack_bits, truncate_to_bfloat16
 from vespa_colbert.index.rows import DocumentRows
 from vespa_colbert.rank.evaluate import Evaluation
@@ -155,7 +156,7 @@ def check(case: Case, judge: VespaJava) -> None:
 @pytest.fixture(params=["numpy", "numba"])
 def _engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "numba":
-        pytest.importorskip("numba")
+        import_or_skip("numba")
         monkeypatch.setattr(choice, "WORTH_COMPILING", 0)
 
 

@@ -240,6 +240,18 @@ def test_features_of_hits_are_those_of_the_hit_and_not_of_its_neighbour(
             "put the expression into a function",
         ),
         (
+            FIRST + "diversity { attribute: second\n min-groups: 3 }",
+            UnsupportedFunctionError,
+            "diversity by second is not reproduced",
+        ),
+        (
+            FIRST
+            + "match-phase { attribute: first\n max-hits: 5\n"
+            + "diversity { attribute: last\n min-groups: 3 } }",
+            UnsupportedFunctionError,
+            "diversity by last is not reproduced",
+        ),
+        (
             FIRST + "rank-properties { vespa.hitcollector.heapsize: 3 }",
             UnsupportedFunctionError,
             "vespa.hitcollector.heapsize",

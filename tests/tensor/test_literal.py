@@ -165,6 +165,11 @@ class TestFaults:
             parse_literal(text)
         assert caught.value.position == column - 1
 
+    @pytest.mark.parametrize("text", ["tensor(x[2000000000]):{}", "tensor(y{},x[200000000]):{}"])
+    def test_a_few_words_do_not_fill_the_memory(self, text: str) -> None:
+        with pytest.raises(TensorTypeError, match="expected at most 134217728 cells in a block"):
+            parse_literal(text)
+
     @pytest.mark.parametrize("text", ["tensor(x):[1]", "tensor<int>(x[1]):[1]", "tensor(x[]):[1]"])
     def test_a_wrong_type_is_an_error(self, text: str) -> None:
         with pytest.raises(TensorTypeError):
@@ -214,6 +219,19 @@ class TestPrinting:
     def test_the_long_form_has_every_address(self) -> None:
         tensor = parse_literal("tensor(m{},x[2]):{a:[1,2]}")
         assert literal(tensor, short=False) == ("tensor(m{},x[2]):{{m:a,x:0}:1.0, {m:a,x:1}:2.0}")
+
+    def test_numbers_with_and_without_an_exponent_in_one_tensor(self) -> None:
+        # The limits at which Double.toString changes its form are 0.001 and 10000000.
+        written = "a:-0.0, b:0.001, c:9.99E-4, d:9999999.0, e:1.0E7, f:NaN, g:-Infinity"
+        assert literal(parse_literal(f"tensor(m{{}}):{{{written}}}")).endswith(f"{{{written}}}")
+
+    def test_cells_are_in_the_order_of_the_characters_of_their_labels(self) -> None:
+        # Java compares UTF-16: the pair of U+1F600 comes before U+FFFD.
+        tensor = parse_literal("{{x:\ufffd,y:2}:1,{x:\U0001f600,y:2}:2,{x:\U0001f600,y:10}:3}")
+        assert literal(tensor) == (
+            "tensor(x{},y{}):{{x:'\U0001f600',y:10}:3.0, {x:'\U0001f600',y:2}:2.0, "
+            "{x:'\ufffd',y:2}:1.0}"
+        )
 
     def test_a_label_that_no_literal_can_hold(self) -> None:
         tensor = Tensor.rows(TensorType.parse("tensor(m{})"), np.array([1.0]), ["' \""])

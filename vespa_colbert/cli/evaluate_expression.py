@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vespa_colbert.cli.console import print_json, print_line
+from vespa_colbert.cli.console import Console, print_json, print_line
 from vespa_colbert.cli.options import JsonFlag
 from vespa_colbert.errors import CaseError
 
@@ -24,7 +25,7 @@ def command(
     cases: Annotated[
         Path | None,
         typer.Option(
-            help='A file of lines {"expression": …, "inputs": {name: literal}}; '
+            help='A file of lines {"expression": …, "inputs": {name: literal}}, - for stdin; '
             "each gives a line with type and result, or an error."
         ),
     ] = None,
@@ -54,14 +55,18 @@ def _evaluate(expression: str, inputs: list[str], *, as_json: bool) -> None:
 
 
 def _evaluate_file(path: Path) -> None:
+    """Write the answer to each line; the last need not be ended."""
     from vespa_colbert.rank.standalone import evaluate_cases
 
     try:
-        data = path.read_bytes()
+        data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     except OSError as error:
         raise CaseError(f"{path}: expected a file of cases: {error.strerror}") from None
-    for answer in evaluate_cases(data):
-        print_line(json.dumps(answer))
+    lines = data.removesuffix(b"\n").split(b"\n") if data else []
+    with Console().track("cases", len(lines)) as advance:
+        for done, answer in enumerate(evaluate_cases(lines), start=1):
+            print_line(json.dumps(answer))
+            advance(done)
 
 
 def _pair(text: str) -> tuple[str, str]:

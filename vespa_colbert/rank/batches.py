@@ -16,7 +16,7 @@ from vespa_colbert.index.rows import DocumentRows
 from vespa_colbert.rank.algebra import DOCUMENTS
 from vespa_colbert.tensor import CellType, Dimension, Tensor, TensorType
 
-__all__ = ["batch_labels", "batch_numbers", "batch_tensor", "numbers_of_batch"]
+__all__ = ["batch_labels", "batch_numbers", "batch_tensor", "numbers_of_batch", "part_of_batch"]
 
 NUMBERS = TensorType(CellType.DOUBLE, (Dimension(DOCUMENTS),))
 
@@ -44,6 +44,20 @@ def numbers_of_batch(tensor: Tensor, documents: int) -> NDArray[np.float64]:
     return found
 
 
+def part_of_batch(tensor: Tensor, start: int, end: int) -> Tensor:
+    """Return what a value of a batch is for some of its documents, one after the other."""
+    if DOCUMENTS not in tensor.type.mapped:
+        return tensor
+    place = tensor.type.mapped.index(DOCUMENTS)
+    documents = tensor.codes[:, place]
+    rows = np.flatnonzero((documents >= start) & (documents < end))
+    codes = tensor.codes[rows]
+    codes[:, place] -= start
+    labels = list(tensor.labels)
+    labels[place] = batch_labels(end - start)
+    return Tensor(tensor.type, codes, tuple(labels), tensor.values[rows])
+
+
 def batch_tensor(rows: DocumentRows) -> Tensor:
     """Return a field of all documents as one tensor."""
     lengths = np.diff(rows.offsets)
@@ -51,4 +65,4 @@ def batch_tensor(rows: DocumentRows) -> Tensor:
     tokens = np.arange(len(rows.values)) - np.repeat(rows.offsets[:-1], lengths)
     kind = TensorType(rows.type.cell_type, (Dimension(DOCUMENTS), *rows.type.dimensions))
     labels = batch_labels(len(rows)), batch_labels(int(lengths.max(initial=0)))
-    return Tensor(kind, np.stack([documents, tokens], axis=1), labels, rows.values)
+    return Tensor(kind, np.stack([documents, tokens], axis=1), labels, rows.cells)

@@ -69,6 +69,16 @@ class CompiledProfile:
         """Schema and profile, for messages."""
         return f"schema {self.schema.name}, profile {self.profile.name}"
 
+    @property
+    def phases(self) -> dict[str, Node]:
+        """Phase → its expanded expression, for the phases that the profile has."""
+        found = {
+            "first-phase": self.first,
+            "second-phase": self.second,
+            "global-phase": self.global_phase,
+        }
+        return {phase: node for phase, node in found.items() if node is not None}
+
     def tree(self, text: str, where: str) -> Node:
         """Return an expression with the profile's functions in the place of their calls."""
         if text not in self._trees:
@@ -112,7 +122,8 @@ class CompiledProfile:
 
     def distance_metric(self, name: str) -> str:
         """Return the distance metric of an attribute."""
-        settings = next((each.attribute for each in self.schema.fields if each.name == name), ())
+        fields = self.schema.all_fields
+        settings = next((each.attribute for each in fields if each.name == name), ())
         pairs = (each.partition(":") for each in settings)
         stated = [value.strip() for word, _, value in pairs if word.strip() == "distance-metric"]
         return (stated or [DEFAULT_METRIC])[-1].lower().replace("_", "-")
@@ -125,16 +136,28 @@ class CompiledProfile:
             UnsupportedFunctionError: If its file cannot be read here.
         """
         if name not in self._constants:
-            everything = (*self.profile.constants, *self.schema.constants)
-            found = next((each for each in everything if each.name == name), None)
-            if found is None:
-                known = ", ".join(each.name for each in everything) or "none"
-                raise UnknownFeatureError(
-                    f"constant({name}): expected a constant among {known} ({self.where})"
-                )
+            found = self._said_constant(name)
             with located(f"{self.where}, constant({name})"):
                 self._constants[name] = self._read_constant(found)
         return self._constants[name]
+
+    def constant_type(self, name: str) -> TensorType:
+        """Return the type of a constant, which is not read for it.
+
+        Raises:
+            UnknownFeatureError: If neither profile nor schema has it.
+        """
+        return self._said_constant(name).type
+
+    def _said_constant(self, name: str) -> Constant:
+        everything = (*self.profile.constants, *self.schema.all_constants)
+        found = next((each for each in everything if each.name == name), None)
+        if found is None:
+            known = ", ".join(each.name for each in everything) or "none"
+            raise UnknownFeatureError(
+                f"constant({name}): expected a constant among {known} ({self.where})"
+            )
+        return found
 
     def _read_constant(self, constant: Constant) -> Tensor:
         if constant.value:
@@ -162,7 +185,7 @@ class CompiledProfile:
             UnknownFeatureError: If neither profile nor schema has it.
             UnsupportedFunctionError: If nobody was named who runs models.
         """
-        models = (*self.profile.onnx_models, *self.schema.onnx_models)
+        models = (*self.profile.onnx_models, *self.schema.all_onnx_models)
         model = next((each for each in models if each.name == name), None)
         if model is None:
             known = ", ".join(each.name for each in models) or "none"
@@ -248,8 +271,11 @@ def _require_reproduced(profile: RankProfile, where: str) -> None:
     Raises:
         UnsupportedFunctionError: If something does.
     """
-    if profile.diversity is not None:
-        raise UnsupportedFunctionError(f"{where}: diversity is not reproduced")
+    if (diversity := profile.diversity) is not None:
+        raise UnsupportedFunctionError(
+            f"{where}: diversity by {diversity.attribute} is not reproduced: it leaves documents "
+            "out; take it out of the profile to rank all of them"
+        )
     for name, _ in profile.properties:
         if name.startswith(REFUSED_PROPERTIES):
             raise UnsupportedFunctionError(f"{where}: rank-property {name} is not reproduced")

@@ -40,7 +40,7 @@ def read_documents(path: Path, schema: Schema) -> Documents:
     """
     ids: dict[str, int] = {}
     rows: list[Mapping[str, Any]] = []
-    known = {field.name: field for field in schema.fields}
+    known = {field.name: field for field in schema.all_fields}
     for number, line in _lines(path):
         where = f"{path} line {number}"
         identifier, fields = _document(line, where)
@@ -55,7 +55,7 @@ def read_documents(path: Path, schema: Schema) -> Documents:
     if not rows:
         raise CollectionError(f"{path}: expected at least one document, got an empty file")
     given = {name for row in rows for name in row}
-    used = [field for field in schema.fields if field.in_document or field.name in given]
+    used = [field for field in schema.all_fields if field.in_document or field.name in given]
     return Documents(
         ids=list(ids),
         tensors={

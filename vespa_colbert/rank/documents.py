@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from vespa_colbert.errors import ArrayError
 from vespa_colbert.index.lexical import LexicalField
-from vespa_colbert.index.rows import DocumentRows
-from vespa_colbert.index.store import LocalIndex
+from vespa_colbert.index.rows import ContextRows, DocumentRows
+from vespa_colbert.index.store import LocalIndex, Rows
 from vespa_colbert.rank.algebra import DOCUMENTS
 from vespa_colbert.rank.batches import batch_labels
 from vespa_colbert.tensor import Dimension, Tensor, TensorType
@@ -62,6 +62,11 @@ class FieldTensors:
             values=self.values[rows],
             present=self.present[positions],
         )
+
+    @property
+    def cells(self) -> NDArray[Any]:
+        """The values, as tensors hold them."""
+        return self.values
 
     @property
     def documents(self) -> NDArray[np.int64]:
@@ -134,14 +139,29 @@ def _text(value: Any) -> str | None:
 
 def index_documents(index: LocalIndex) -> Documents:
     """Return the documents of a local index."""
-    names = dict.fromkeys(name for document in index.documents for name in document.fields)
-    values = {name: [document.fields.get(name) for document in index.documents] for name in names}
+    derived = index.derived or ({},) * len(index)
+    fields = [{**each.fields, **more} for each, more in zip(index.documents, derived, strict=True)]
+    names = dict.fromkeys(name for each in fields for name in each)
     return Documents(
         ids=[document.id for document in index.documents],
-        tensors=index.tensors,
-        values=values,
+        tensors={name: _subspaces(rows) for name, rows in index.tensors.items()},
+        values={name: [each.get(name) for each in fields] for name in names},
         where=f"the index {index.path}",
         hint="embed again with this application",
+    )
+
+
+def _subspaces(rows: Rows) -> DocumentRows | FieldTensors:
+    """Return the rows of an index as ranking takes them."""
+    if not isinstance(rows, ContextRows):
+        return rows
+    return FieldTensors(
+        type=rows.type,
+        offsets=rows.offsets,
+        codes=rows.codes,
+        labels=rows.labels,
+        values=rows.cells,
+        present=np.ones(len(rows), np.bool_),
     )
 
 

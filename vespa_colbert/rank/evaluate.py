@@ -81,12 +81,14 @@ class Evaluation:
         uses_kernels: Whether recognised shapes go to kernels; tests turn it off to compare.
         inputs_first: Whether x in ``max(a, x)`` is a feature if there is one of that name, as in an
             expression by itself, and not a dimension of a, as in a schema.
+        given: A tree → its value where another evaluation has it.
     """
 
     features: Callable[[str], Feature | None]
     documents: int
     uses_kernels: bool = True
     inputs_first: bool = False
+    given: Callable[[Node], Tensor | None] = lambda _node: None
     _known: dict[Node, Tensor] = field(default_factory=dict, init=False)
     _depth: int = field(default=0, init=False)
 
@@ -108,6 +110,10 @@ class Evaluation:
             raise ExpressionTypeError(f"{node}: expected a number for each hit, got {kind}")
         return numbers_of_batch(value, self.documents)
 
+    def forget(self) -> None:
+        """Let go of the values that were computed, which would otherwise wait for a collection."""
+        self._known.clear()
+
     def knows(self, node: Node) -> bool:
         """Return whether the value of a tree has been computed already."""
         return plain(node) in self._known
@@ -123,9 +129,11 @@ class Evaluation:
         node = plain(node)
         if variables:
             return self._compute(node, variables)
-        if node not in self._known:
-            self._known[node] = self._compute(node, variables)
-        return self._known[node]
+        if (known := self._known.get(node)) is None:
+            given = self.given(node)
+            known = self._compute(node, variables) if given is None else given
+            self._known[node] = known
+        return known
 
     def _compute(self, node: Node, variables: Mapping[str, Tensor]) -> Tensor:
         """Return the value of a node that is not known yet."""

@@ -119,7 +119,7 @@ def _expanded(node: Node, functions: Mapping[str, FunctionBody], entered: tuple[
         raise ExpressionError(f"function {node.name} calls itself: {cycle}")
     body = _bound(node, functions[node.name], lambda each: _expanded(each, functions, entered))
     inner = _expanded(body, functions, (*entered, node.name))
-    return Embraced(inner, node.name if node.arguments is None else None)
+    return Embraced(inner, node.name if node.arguments is None else None, node.name)
 
 
 def _is_profile_call(node: Call, functions: Mapping[str, FunctionBody]) -> bool:

@@ -6,6 +6,7 @@ products. It serves batches: one document by itself is left to the algebra.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -91,8 +92,8 @@ class _Rows:
 
 def fused_max_sim(node: Node, run: Values) -> Tensor | None:
     """Return the value of a MaxSim over a batch from a kernel, ``None`` where none serves."""
-    shape = as_max_sim(node)
-    if shape is None or run.documents == 0:
+    shape = None if run.documents == 0 else _shape(node)
+    if shape is None:
         return None
     for query, document in ((shape.left, shape.right), (shape.right, shape.left)):
         field = _field(document, run)
@@ -107,6 +108,12 @@ def fused_max_sim(node: Node, run: Values) -> Tensor | None:
         scores = _scores(shape, vectors, field, rows, kind)
         return _result(scores, rows if len(vectors) else _none_of(rows), kind, run.documents)
     return None
+
+
+@functools.lru_cache(maxsize=256)
+def _shape(node: Node) -> MaxSim | None:
+    """Return the parts of a MaxSim, or ``None``: once for all queries."""
+    return as_max_sim(node)
 
 
 def _field(node: Node, run: Values) -> _Field | None:

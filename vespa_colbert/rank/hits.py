@@ -39,10 +39,14 @@ class Hit:
 
 def values_by_document(run: FeatureRun, node: Node) -> list[float | Tensor]:
     """Return an expression's value a hit: numbers, or tensors where it gives those."""
-    value = run.evaluation.value(node, {})
-    if not user_dimensions(value.type):
-        return list(run.numbers_of(node).tolist())
-    return [_one(value, document) for document in range(len(run.positions))]
+    found: list[float | Tensor] = []
+    for part in run.parts(node):
+        value = part.evaluation.value(node, {})
+        if not user_dimensions(value.type):
+            found += part.evaluation.scores(node).tolist()
+        else:
+            found += [_one(value, document) for document in range(len(part.positions))]
+    return found
 
 
 def _one(value: Tensor, document: int) -> Tensor:

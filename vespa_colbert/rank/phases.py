@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "Ranked",
     "Window",
     "above",
     "linear",
@@ -27,6 +28,29 @@ Scores: TypeAlias = NDArray[np.float64]
 Positions: TypeAlias = NDArray[np.int64]
 
 LARGEST_FLOAT = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranked:
+    """Hits of the content node, the best first.
+
+    Attributes:
+        positions: (hit,) int64.
+        scores: (hit,) float64, what the node says their relevance is.
+        first_phase: (hit,) float64, what the first phase gave, as computed.
+    """
+
+    positions: Positions
+    scores: Scores
+    first_phase: Scores
+
+    def best(self, places: Positions) -> Ranked:
+        """Return some of the hits."""
+        return Ranked(
+            positions=self.positions[places],
+            scores=self.scores[places],
+            first_phase=self.first_phase[places],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self, TypeAlias
 
@@ -16,16 +15,18 @@ from vespa_colbert.app.schema import Schema
 from vespa_colbert.errors import SpecError, UnsupportedFunctionError
 from vespa_colbert.index.lexical import plain_tokens
 from vespa_colbert.index.store import LocalIndex
-from vespa_colbert.rank.algebra import user_dimensions
 from vespa_colbert.rank.compiled import CompiledProfile, compile_profile, located
 from vespa_colbert.rank.document_file import read_documents
 from vespa_colbert.rank.documents import Documents, Tokenize, index_documents
 from vespa_colbert.rank.expand import calls
+from vespa_colbert.rank.features.bm25 import require_bm25, require_texts
 from vespa_colbert.rank.features.onnx import OpenOnnx
-from vespa_colbert.rank.features.table import FEATURES, REFUSED, Features, require_bm25
+from vespa_colbert.rank.features.table import FEATURES, REFUSED
+from vespa_colbert.rank.features.values import Features
 from vespa_colbert.rank.hits import Hit, values_by_document
 from vespa_colbert.rank.language.nodes import Call, Node
 from vespa_colbert.rank.phases import (
+    Ranked,
     Window,
     above,
     order,
@@ -33,7 +34,9 @@ from vespa_colbert.rank.phases import (
     rescored_on_node,
     usable_scores,
 )
+from vespa_colbert.rank.profile_types import ProfileTypes, require_types
 from vespa_colbert.rank.query import NearestNeighbor, RankQuery
+from vespa_colbert.rank.working_set import MOST_BYTES
 from vespa_colbert.tensor import Tensor
 
 __all__ = ["Hit", "NearestNeighbor", "RankQuery", "Ranker"]
@@ -47,30 +50,13 @@ DEFAULT_RERANK_COUNT = 100
 NO_HITS = np.zeros(0, np.int64)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ranked:
-    """Hits of the content node, the best first.
-
-    Attributes:
-        positions: (hit,) int64.
-        scores: (hit,) float64, what the node says their relevance is.
-        first_phase: (hit,) float64, what the first phase gave, as computed.
-    """
-
-    positions: Positions
-    scores: Scores
-    first_phase: Scores
-
-    def best(self, places: Positions) -> _Ranked:
-        return _Ranked(
-            positions=self.positions[places],
-            scores=self.scores[places],
-            first_phase=self.first_phase[places],
-        )
-
-
 class Ranker:
-    """A profile of a schema over documents."""
+    """A profile of a schema over documents, all of them on one content node.
+
+    Counts that hold for each node (``rerank-count`` of the second phase, ``max-hits`` of a match
+    phase) hold here for all documents, as in a cluster of one node. With several nodes Vespa ranks
+    so many on each; ``total-rerank-count`` is the number for all of them together.
+    """
 
     def __init__(
         self,
@@ -104,6 +90,10 @@ class Ranker:
         self.documents = index if isinstance(index, Documents) else index_documents(index)
         self.tokenize = tokenize
         self._index = index if isinstance(index, LocalIndex) else None
+        self.most_bytes = MOST_BYTES
+        self._types = ProfileTypes(self.compiled)
+        self._global_types = ProfileTypes(self.compiled, is_global=True)
+        self._has_types = False
 
     @classmethod
     def from_application(
@@ -161,12 +151,7 @@ class Ranker:
     @property
     def phases(self) -> dict[str, Node]:
         """Phase → its expanded expression, for the phases that the profile has."""
-        found = {
-            "first-phase": self.compiled.first,
-            "second-phase": self.compiled.second,
-            "global-phase": self.compiled.global_phase,
-        }
-        return {phase: node for phase, node in found.items() if node is not None}
+        return self.compiled.phases
 
     @property
     def matches_text(self) -> bool:
@@ -177,9 +162,9 @@ class Ranker:
         """Return what matches: documents with a word of the query, or all of them.
 
         For a first phase of bm25 this is ``userQuery()`` with OR over the default fieldset, for
-        any other ``where true``.
+        any other ``where true``, as for a query that looks for nearest neighbours too.
         """
-        if not self.matches_text:
+        if query.nearest or not self.matches_text:
             return self.documents.everything
         words = self.tokenize(query.text)
         found = np.zeros(len(self.documents), np.bool_)
@@ -187,6 +172,7 @@ class Ranker:
         for name in names:
             with located(f"{self.compiled.where}, first-phase"):
                 require_bm25(self.compiled, name)
+                require_texts(self.compiled, self.documents, name)
             found |= self.documents.lexical(name, self.tokenize).matches(words)
         return np.flatnonzero(found)
 
@@ -196,7 +182,7 @@ class Ranker:
 
     def scores(self, query: RankQuery, node: Node, positions: Positions) -> Scores:
         """Return an expression's value for some documents: (document,) float64."""
-        return self._features(query, positions).numbers_of(node)
+        return self.run(query, positions).numbers_of(node)
 
     def rank(
         self, query: RankQuery, *, hits: int = 10, candidates: Positions | None = None
@@ -212,14 +198,55 @@ class Ranker:
             ExpressionError: If a feature has no value; nothing scores 0 instead.
         """
         positions = self.candidates(query) if candidates is None else candidates
+        self._require_types()
         self._require_no_limit(len(positions))
-        run = self._features(query, positions)
+        run = self.run(query, positions)
         window = self._global_window
         found = self._on_node(query, run, max(hits, window))
         if window and len(found.positions):
             found = self._globally(query, found, window)
         best = found.best(np.arange(min(hits, len(found.positions))))
         return self._hits(query, run, best) if len(best.positions) else []
+
+    def rank_on_node(
+        self, query: RankQuery, features: Sequence[str], *, hits: int = 10
+    ) -> list[Hit]:
+        """Return the best hits of the content node, as the container gets them: no global phase.
+
+        Args:
+            query: Words and tensors.
+            features: Names of the match features that a hit carries.
+            hits: How many to return; the window of the global phase if that is more.
+        """
+        self._require_types()
+        run = self.run(query, self.candidates(query))
+        found = self._on_node(query, run, max(hits, self._global_window))
+        if not len(found.positions):
+            return []
+        best = self.run(query, found.positions, first_phase=found.first_phase)
+        values = {
+            name: values_by_document(best, self.compiled.tree(name, name)) for name in features
+        }
+        return [
+            Hit(
+                id=self.documents.ids[position],
+                position=position,
+                relevance=float(found.scores[row]),
+                match_features={name: each[row] for name, each in values.items()},
+            )
+            for row, position in enumerate(found.positions.tolist())
+        ]
+
+    def feature(self, query: RankQuery, name: str, position: int) -> float | Tensor:
+        """Return the value of a feature or of a function of the profile for one document."""
+        run = self.run(query, np.array([position], np.int64))
+        return values_by_document(run, self.compiled.tree(name, name))[0]
+
+    def _require_types(self) -> None:
+        """Check the types of all that is ranked by, once."""
+        if not self._has_types:
+            require_types(self._types, self._global_types)
+            self._has_types = True
 
     def _require_no_limit(self, matching: int) -> None:
         """Check that the match phase would look at all candidates.
@@ -235,15 +262,15 @@ class Ranker:
                 f"{matching} match; which ones it takes is not reproduced"
             )
 
-    def _on_node(self, query: RankQuery, run: Features, most: int) -> _Ranked:
+    def _on_node(self, query: RankQuery, run: Features, most: int) -> Ranked:
         """Return the hits of the content node, the best first: first and second phase."""
         if not len(run.positions):
-            return _Ranked(positions=NO_HITS, scores=np.zeros(0), first_phase=np.zeros(0))
+            return Ranked(positions=NO_HITS, scores=np.zeros(0), first_phase=np.zeros(0))
         with located(f"{self.compiled.where}, first-phase"):
             computed = run.numbers_of(self.compiled.first)
         scores = usable_scores(computed)
         kept = np.flatnonzero(above(scores, self.profile.first_phase_drop_limit))
-        found = _Ranked(
+        found = Ranked(
             positions=run.positions[kept], scores=scores[kept], first_phase=computed[kept]
         )
         second = self.profile.second_phase
@@ -253,23 +280,23 @@ class Ranker:
             found = found.best(kept)
         return found.best(order(found.scores, found.positions)[:most])
 
-    def _rescored(self, query: RankQuery, found: _Ranked, second: Node) -> _Ranked:
+    def _rescored(self, query: RankQuery, found: Ranked, second: Node) -> Ranked:
         places = order(found.scores, found.positions)[: self._rerank_count]
         if not len(places):
             return found
-        run = self._features(query, found.positions[places], first_phase=found.first_phase[places])
+        run = self.run(query, found.positions[places], first_phase=found.first_phase[places])
         with located(f"{self.compiled.where}, second-phase"):
             window = Window(places=places, scores=run.numbers_of(second))
         scores = rescored_on_node(found.scores, found.positions, window)
-        return _Ranked(positions=found.positions, scores=scores, first_phase=found.first_phase)
+        return Ranked(positions=found.positions, scores=scores, first_phase=found.first_phase)
 
-    def _globally(self, query: RankQuery, found: _Ranked, count: int) -> _Ranked:
+    def _globally(self, query: RankQuery, found: Ranked, count: int) -> Ranked:
         """Return the hits after the global phase, the best first."""
         phase, node = self.profile.global_phase, self.compiled.global_phase
         if phase is None or node is None:
             return found
         places = np.arange(min(count, len(found.positions)))
-        run = self._features(
+        run = self.run(
             query,
             found.positions[places],
             first_phase=found.first_phase[places],
@@ -278,13 +305,13 @@ class Ranker:
         with located(f"{self.compiled.where}, global-phase"):
             window = Window(places=places, scores=run.numbers_of(node))
         scores = rescored_globally(found.scores, window)
-        found = _Ranked(positions=found.positions, scores=scores, first_phase=found.first_phase)
+        found = Ranked(positions=found.positions, scores=scores, first_phase=found.first_phase)
         if (limit := phase.drop_limit) is not None:
             found = found.best(np.flatnonzero(~(scores <= limit)))
         return found.best(order(found.scores, np.arange(len(found.positions))))
 
-    def _hits(self, query: RankQuery, ranked: Features, best: _Ranked) -> list[Hit]:
-        run = self._features(query, best.positions, first_phase=best.first_phase)
+    def _hits(self, query: RankQuery, ranked: Features, best: Ranked) -> list[Hit]:
+        run = self.run(query, best.positions, first_phase=best.first_phase)
         both = [
             self._values(ranked, run, features, place)
             for features, place in (
@@ -315,12 +342,10 @@ class Ranker:
         chosen = by_position[places]
         with located(f"{self.compiled.where}, {place}"):
             for name, node in features.items():
-                if ranked.evaluation.knows(node):
-                    known = ranked.evaluation.value(node, {})
-                    if not user_dimensions(known.type):
-                        found[name] = ranked.numbers_of(node)[chosen].tolist()
-                        continue
-                found[name] = values_by_document(run, node)
+                if ranked.knows(node) and self._types.of(node).is_number:
+                    found[name] = ranked.numbers_of(node)[chosen].tolist()
+                else:
+                    found[name] = values_by_document(run, node)
         return found
 
     @property
@@ -339,7 +364,7 @@ class Ranker:
             return 0
         return DEFAULT_RERANK_COUNT if phase.rerank_count is None else phase.rerank_count
 
-    def _features(
+    def run(
         self,
         query: RankQuery,
         positions: Positions,
@@ -347,7 +372,19 @@ class Ranker:
         first_phase: Scores | None = None,
         relevance: Scores | None = None,
     ) -> Features:
+        """Return the features of some documents for a query.
+
+        Args:
+            query: Words and tensors.
+            positions: (document,) int64.
+            first_phase: (document,) float64, what the first phase gave them, where it is known.
+            relevance: (document,) float64, relevance from the content nodes: this is the window of
+                the global phase, the best hit first.
+        """
+        types = self._types if relevance is None else self._global_types
         return Features(
+            types=types,
+            most_bytes=self.most_bytes,
             profile=self.compiled,
             documents=self.documents,
             query=query,

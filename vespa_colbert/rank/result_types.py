@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from vespa_colbert.errors import (
+    ExpressionError,
     ExpressionTypeError,
     UnknownFeatureError,
     UnsupportedFunctionError,
@@ -18,6 +18,7 @@ from vespa_colbert.rank.expand import is_bare, plain
 from vespa_colbert.rank.functions import FUNCTIONS, NOT_REPRODUCED
 from vespa_colbert.rank.language.nodes import (
     Call,
+    Embraced,
     Generated,
     Lambda,
     Membership,
@@ -31,15 +32,14 @@ from vespa_colbert.rank.language.nodes import (
     String,
     Switch,
     TensorLiteral,
+    shortened,
 )
 from vespa_colbert.rank.shapes import as_short_reduction
 from vespa_colbert.tensor import CellType, TensorType
 
-__all__ = ["ResultTypes", "refuse_unknown", "require_indexed"]
+__all__ = ["NUMBER", "ResultTypes", "refuse_unknown", "require_indexed"]
 
 NUMBER = TensorType(CellType.DOUBLE)
-MOST_CELLS = 2**27
-"""Cells that a tensor may have that is computed from its indexes: a gigabyte of doubles."""
 
 
 @dataclass(slots=True)
@@ -71,12 +71,16 @@ class ResultTypes:
         return self._body(function)(parameter)
 
     def _type(self, node: Node, names: Mapping[str, TensorType], *, closed: bool) -> TensorType:
-        node = plain(node)
-        if names:
-            return self._compute(node, names, closed=closed)
-        if node not in self._known:
-            self._known[node] = self._compute(node, names, closed=closed)
-        return self._known[node]
+        inner = plain(node)
+        try:
+            if names:
+                return self._compute(inner, names, closed=closed)
+            if inner not in self._known:
+                self._known[inner] = self._compute(inner, names, closed=closed)
+            return self._known[inner]
+        except ExpressionError as error:
+            _add_place(error, node)
+            raise
 
     def _compute(self, node: Node, names: Mapping[str, TensorType], *, closed: bool) -> TensorType:
         """Return the type of a node that is not known yet."""
@@ -160,6 +164,24 @@ class ResultTypes:
         return lambda kind: self._type(function.body, {name: kind}, closed=True)
 
 
+def _add_place(error: ExpressionError, node: Node) -> None:
+    """Add to an error the innermost expression whose types do not fit, and the functions it is in.
+
+    A function that was called from another stands inside of it.
+    """
+    inner = plain(node)
+    is_first = not getattr(error, "__notes__", ())
+    if isinstance(error, ExpressionTypeError) and is_first and shortened(inner) not in str(error):
+        error.add_note(shortened(inner))
+    functions = []
+    while isinstance(node, Embraced):
+        functions.append(node.function)
+        node = node.inner
+    for name in reversed(functions):
+        if name is not None:
+            error.add_note(f"function {name}")
+
+
 def _sliced(node: Slice, of: Callable[[Node], TensorType]) -> TensorType:
     kind = of(node.subject)
     places = coordinates(node, kind)
@@ -198,5 +220,4 @@ def require_indexed(node: Generated | Pattern) -> None:
     """
     if node.type.mapped:
         raise ExpressionTypeError(f"{node}: expected indexed dimensions only, got {node.type}")
-    if (cells := math.prod(node.type.shape)) > MOST_CELLS:
-        raise ExpressionTypeError(f"{node}: expected at most {MOST_CELLS} cells, got {cells}")
+    rules.require_size(node.type, str(node))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vespa_colbert.arrays import truncate_to_bfloat16
+from vespa_colbert.arrays import bfloat16_bits, bfloat16_values, truncate_to_bfloat16
 from vespa_colbert.errors import ArrayError
 from vespa_colbert.tensor.cells import cast_cells
 from vespa_colbert.tensor.types import CellType
@@ -57,7 +57,7 @@ def cells_from_hex(
         raise ArrayError(f"expected {wanted} hexadecimal digits, got {len(text)}")
     cells = np.frombuffer(bytes.fromhex(text), np.dtype(WRITTEN[each]))
     if cells.dtype.kind == "u":
-        cells = (cells.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        cells = bfloat16_values(cells)
     native = cells.astype(cells.dtype.newbyteorder("="))
     return cast_cells(native, cell_type)
 
@@ -73,5 +73,5 @@ def hex_of_cells(cells: NDArray[Any], cell_type: CellType) -> str:
     """
     flat = np.ascontiguousarray(cells).reshape(-1)
     if cell_type is CellType.BFLOAT16:
-        flat = (truncate_to_bfloat16(flat).view(np.uint32) >> np.uint32(16)).astype(np.uint16)
+        flat = bfloat16_bits(truncate_to_bfloat16(flat))
     return flat.astype(flat.dtype.newbyteorder(">")).tobytes().hex().upper()

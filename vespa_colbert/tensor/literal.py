@@ -33,7 +33,7 @@ from vespa_colbert.tensor.cells import cells_from_text
 from vespa_colbert.tensor.hexadecimal import cells_from_hex, is_hex
 from vespa_colbert.tensor.literal_reader import CellList, LiteralReader
 from vespa_colbert.tensor.literal_text import literal
-from vespa_colbert.tensor.types import CellType, Dimension, TensorType
+from vespa_colbert.tensor.types import MOST_CELLS, CellType, Dimension, TensorType
 from vespa_colbert.tensor.value import Tensor
 
 __all__ = ["literal", "parse_literal"]
@@ -49,7 +49,8 @@ def parse_literal(text: str, tensor_type: TensorType | None = None) -> Tensor:
 
     Raises:
         ExpressionSyntaxError: If the text is no literal, or its values do not fit the type.
-        TensorTypeError: If the type in the text is none, or another than the one asked for.
+        TensorTypeError: If the type in the text is none, or another than the one asked for, or
+            has too large a dense block.
     """
     reader = LiteralReader(text)
     reader.skip_space()
@@ -59,6 +60,8 @@ def parse_literal(text: str, tensor_type: TensorType | None = None) -> Tensor:
         if tensor_type is not None and written != tensor_type:
             raise TensorTypeError(f"expected a tensor of type {tensor_type}, got one of {written}")
         tensor_type = written
+    if tensor_type is not None and tensor_type.block_size > MOST_CELLS:
+        raise TensorTypeError(f"{tensor_type}: expected at most {MOST_CELLS} cells in a block")
     tensor = _body(reader, tensor_type, order)
     reader.end()
     return tensor

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,9 @@ __all__ = ["literal", "number_text"]
 
 PLAIN_LABEL = re.compile(r"[-_@A-Za-z0-9][_@$A-Za-z0-9]*")
 """Labels that are printed without quotes."""
+
+PLAIN_FROM, PLAIN_BELOW = 1e-3, 1e7
+"""Sizes of the numbers that are printed without an exponent."""
 
 UNQUOTED_LABEL = re.compile(r"[^\s,\]}:'\"][^\s,\]}:]*")
 """Labels that may be written without quotes."""
@@ -61,7 +66,7 @@ def number_text(value: float | np.float32) -> str:
         return "NaN"
     if np.isinf(value):
         return "Infinity" if value > 0 else "-Infinity"
-    if size == 0 or 1e-3 <= size < 1e7:
+    if size == 0 or PLAIN_FROM <= size < PLAIN_BELOW:
         if isinstance(value, float):
             return repr(float(value))
         return np.format_float_positional(value, unique=True, trim="0")
@@ -72,18 +77,27 @@ def number_text(value: float | np.float32) -> str:
     return f"{digits}E{int(exponent)}"
 
 
+def _double_texts(cells: NDArray[np.float64]) -> list[str]:
+    """Return numbers, (cell,), as Java prints them; in the usual range Python prints them alike."""
+    sizes = np.abs(cells)
+    if ((sizes == 0) | ((sizes >= PLAIN_FROM) & (sizes < PLAIN_BELOW))).all():
+        return list(map(repr, cells.tolist()))
+    return [number_text(cell) for cell in cells.tolist()]
+
+
 def _dense(block: NDArray[Any], cell_type: CellType) -> str:
     """Return a block as nested lists; float cells have a float's digits, int8 cells none."""
-    if cell_type is CellType.INT8:
-        return _nested(block, [str(cell) for cell in block.reshape(-1).tolist()])
     flat = block.reshape(-1)
-    cells = flat.tolist() if cell_type is CellType.DOUBLE else list(flat)
-    return _nested(block, [number_text(cell) for cell in cells])
+    if cell_type is CellType.INT8:
+        return _nested(block.shape, [str(cell) for cell in flat.tolist()])
+    if cell_type is CellType.DOUBLE:
+        return _nested(block.shape, _double_texts(flat))
+    return _nested(block.shape, [number_text(cell) for cell in flat])
 
 
-def _nested(block: NDArray[Any], cells: list[str]) -> str:
+def _nested(shape: tuple[int, ...], cells: list[str]) -> str:
     """Return the cells in brackets, a pair a dimension; a single cell has one pair alone."""
-    for size in reversed(block.shape if len(cells) > 1 else (1,) * min(1, block.ndim)):
+    for size in reversed(shape if len(cells) > 1 else (1,) * min(1, len(shape))):
         cells = [
             f"[{', '.join(cells[start : start + size])}]" for start in range(0, len(cells), size)
         ]
@@ -92,28 +106,38 @@ def _nested(block: NDArray[Any], cells: list[str]) -> str:
 
 def _by_label(tensor: Tensor) -> str:
     """Return ``{a:1.0, b:2.0}`` or ``{a:[1.0, 2.0]}``, by label; all cells have double digits."""
-    blocks = []
-    for (label,), block in sorted(tensor.subspaces().items(), key=lambda item: _order(item[0])):
-        cells = [number_text(float(cell)) for cell in block.reshape(-1)]
-        blocks.append(f"{_label(label)}:{_nested(block, cells)}")
-    return f"{{{', '.join(blocks)}}}"
+    texts = _double_texts(tensor.values.astype(np.float64).reshape(-1))
+    size = prod(tensor.type.shape)
+    starts = {label: place * size for place, (label,) in enumerate(tensor.addresses())}
+    return _braced(
+        f"{_label(label)}:{_nested(tensor.type.shape, texts[start : start + size])}"
+        for label, start in sorted(starts.items(), key=lambda item: _order(item[0]))
+    )
 
 
 def _by_cell(tensor: Tensor) -> str:
     """Return ``{{x:a,y:0}:1.0, {x:a,y:1}:2.0}``, by address; all cells have double digits."""
+    cells = tensor.cells()
+    texts = _double_texts(np.fromiter(cells.values(), np.float64, len(cells)))
+    labels = sorted({label for address in cells for label in address}, key=_order)
+    ranks = {label: rank for rank, label in enumerate(labels)}
+    places = [tuple(ranks[label] for label in address) for address in cells]
     names = [each.name for each in tensor.type.dimensions]
-    cells = []
-    for address, cell in sorted(tensor.cells().items(), key=lambda item: _order(item[0])):
-        labels = ",".join(
-            f"{name}:{_label(label)}" for name, label in zip(names, address, strict=True)
-        )
-        cells.append(f"{{{labels}}}:{number_text(cell)}")
-    return f"{{{', '.join(cells)}}}"
+    shown = [[f"{name}:{_label(label)}" for label in labels] for name in names]
+    parts = []
+    for place, cell in sorted(zip(places, texts, strict=True)):
+        address = ",".join([column[rank] for column, rank in zip(shown, place, strict=True)])
+        parts.append(f"{{{address}}}:{cell}")
+    return _braced(parts)
 
 
-def _order(address: tuple[str, ...]) -> tuple[bytes, ...]:
+def _braced(parts: Iterable[str]) -> str:
+    return f"{{{', '.join(parts)}}}"
+
+
+def _order(label: str) -> bytes:
     """Return what Java compares: UTF-16 code units, those of an index's digits too."""
-    return tuple(label.encode("utf-16-be", "surrogatepass") for label in address)
+    return label.encode("utf-16-be", "surrogatepass")
 
 
 def _label(label: str) -> str:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from math import prod
 
 import numpy as np
 
 from vespa_colbert.errors import TensorTypeError
 
-__all__ = ["CellType", "Dimension", "TensorType"]
+__all__ = ["MOST_CELLS", "CellType", "Dimension", "TensorType"]
+
+MOST_CELLS = 2**27
+"""Cells that a dense subspace may have where a few words state its size: a gigabyte of doubles."""
 
 DIMENSION = re.compile(r"\s*([A-Za-z0-9_]+)\s*(?:\{\s*\}|\[\s*([0-9]+)\s*\])\s*")
 TYPE = re.compile(r"\s*tensor\s*(?:<\s*([a-z0-9]+)\s*>)?\s*\((.*)\)\s*", re.DOTALL)
@@ -135,6 +139,11 @@ class TensorType:
         return tuple(each.size for each in self.dimensions if each.size is not None)
 
     @property
+    def block_size(self) -> int:
+        """Cells of one dense subspace."""
+        return prod(self.shape)
+
+    @property
     def is_number(self) -> bool:
         """Whether there is no dimension at all."""
         return not self.dimensions
@@ -142,6 +151,11 @@ class TensorType:
     def dimension(self, name: str) -> Dimension | None:
         """Return the dimension of that name, or ``None``."""
         return next((each for each in self.dimensions if each.name == name), None)
+
+    def without(self, name: str) -> TensorType:
+        """Return the type of one dimension less: of its subspaces at one label or index."""
+        kept = tuple(each for each in self.dimensions if each.name != name)
+        return TensorType(self.cell_type if kept else CellType.DOUBLE, kept)
 
     def __str__(self) -> str:
         if self.is_number:

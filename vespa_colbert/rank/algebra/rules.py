@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from vespa_colbert.errors import ExpressionTypeError
 from vespa_colbert.tensor import CellType, Dimension, TensorType
+from vespa_colbert.tensor.types import MOST_CELLS
 
 __all__ = [
     "cell_cast_type",
@@ -19,6 +20,7 @@ __all__ = [
     "peek_type",
     "reduce_type",
     "rename_type",
+    "require_size",
     "unpack_bits_type",
 ]
 
@@ -29,8 +31,24 @@ def _at_least_float(cell_type: CellType) -> CellType:
     return CellType.DOUBLE if cell_type is CellType.DOUBLE else CellType.FLOAT
 
 
+def require_size(kind: TensorType, what: str) -> None:
+    """Return nothing if a dense subspace of a type is of a size to be computed with.
+
+    Args:
+        kind: The type.
+        what: Names what has the type.
+
+    Raises:
+        ExpressionTypeError: If it has too many cells.
+    """
+    if (cells := kind.block_size) > MOST_CELLS:
+        raise ExpressionTypeError(f"{what}: expected at most {MOST_CELLS} cells, got {cells}")
+
+
 def _made(cell_type: CellType, dimensions: Sequence[Dimension]) -> TensorType:
-    return TensorType(cell_type if dimensions else CellType.DOUBLE, tuple(dimensions))
+    kind = TensorType(cell_type if dimensions else CellType.DOUBLE, tuple(dimensions))
+    require_size(kind, str(kind))
+    return kind
 
 
 def _unified(left: TensorType, right: TensorType) -> CellType:

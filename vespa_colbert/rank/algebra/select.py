@@ -31,6 +31,10 @@ from vespa_colbert.tensor import Tensor, TensorType
 
 __all__ = ["cell_order", "choose", "peek", "rows_where"]
 
+PAST_EVERY_INDEX = 2.0**53
+MOST_DIGITS = 19
+"""Of a computed label: the content nodes make a 64-bit integer of the number."""
+
 
 def peek(tensor: Tensor, places: Mapping[str, str | Tensor]) -> Tensor:
     """Return a slice: ``tensor{x:label, y:(number)}``.
@@ -98,7 +102,7 @@ def _peek_computed(tensor: Tensor, name: str, number: Tensor) -> Tensor:
     joined = lifted(lambda one, _other: one, tensor.type, number.type)
     mine, theirs = matching(tensor, number)
     at = np.nan_to_num(aligned(number, joined)[theirs], nan=-1.0, posinf=-1.0, neginf=-1.0)
-    indexes = np.trunc(at).astype(np.int64)
+    indexes = np.trunc(np.clip(at, -1.0, PAST_EVERY_INDEX)).astype(np.int64)
     values = aligned(tensor, joined)[mine]
     both = join(tensor, number, lambda cell, _index: cell)  # the rows with their hidden labels
     wanted = _peeked_type(joined, [name])
@@ -134,9 +138,10 @@ def _taken(
 
 
 def _integer(label: str) -> float:
-    """Return the number that a label spells as Vespa spells integers; NaN if it does not."""
+    """Return the number that a label spells as Vespa spells integers; NaN if no double is it."""
     digits = label.removeprefix("-")
-    spelled = digits.isascii() and digits.isdigit() and str(int(label)) == label
+    is_long = len(digits) <= MOST_DIGITS and digits.isascii() and digits.isdigit()
+    spelled = is_long and str(int(label)) == label and int(float(label)) == int(label)
     return float(label) if spelled else math.nan
 
 

@@ -30,7 +30,7 @@ from vespa_colbert.rank.algebra.hidden import (
     with_columns,
 )
 from vespa_colbert.rank.algebra.reduce import reduce
-from vespa_colbert.rank.algebra.rules import filter_type, map_subspaces_type
+from vespa_colbert.rank.algebra.rules import filter_type, map_subspaces_type, require_size
 from vespa_colbert.rank.algebra.select import rows_where
 from vespa_colbert.tensor import CellType, Dimension, Tensor, TensorType
 
@@ -192,17 +192,35 @@ def assembled(kind: TensorType, cells: Mapping[tuple[str, ...], Tensor]) -> Tens
         cells: Address, labels and indexes in the order of the type → number. Absent cells of a
             dense block are 0.
     """
+    require_size(kind, str(kind))
     sides = agreed(*cells.values())
     sides = [spread(each, *sides) for each in sides]
     blocks: dict[tuple[str, ...], list[tuple[tuple[int, ...], Tensor]]] = {}
     for address, number in zip(cells, sides, strict=True):
         parts = list(zip(kind.dimensions, address, strict=True))
         labels = tuple(label for each, label in parts if each.is_mapped)
-        place = tuple(int(label) for each, label in parts if not each.is_mapped)
+        place = tuple(_index(kind, each, label) for each, label in parts if each.size is not None)
         blocks.setdefault(labels, []).append((place, number))
     if not sides:
         return Tensor.empty(kind)
     return _assembled_rows(kind, blocks, sides[0])
+
+
+def _index(kind: TensorType, dimension: Dimension, label: str) -> int:
+    """Return the index that a label spells.
+
+    Raises:
+        ExpressionTypeError: If it is none of the dimension.
+
+    Source: get_tensor_address in function.cpp of eval, Vespa 8.700.24.
+    """
+    size = dimension.size or 0
+    is_short = len(label) <= len(str(size))
+    if not (is_short and label.isascii() and label.isdigit() and int(label) < size):
+        raise ExpressionTypeError(
+            f"{kind}: expected an index of {dimension.name} from 0 to {size - 1}, got {label!r}"
+        )
+    return int(label)
 
 
 def _assembled_rows(

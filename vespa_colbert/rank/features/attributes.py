@@ -68,7 +68,7 @@ def attribute_value(
     name = words[0]
     if name in documents.tensors:
         return _tensor(feature, schema, documents, positions)
-    field = next((each for each in schema.fields if each.name == name), None)
+    field = next((each for each in schema.all_fields if each.name == name), None)
     if field is None or name not in documents.values or field.tensor_type is not None:
         held = ", ".join((*documents.tensors, *documents.values)) or "none"
         hint = f"; {documents.hint}" if documents.hint else ""
@@ -96,7 +96,7 @@ def _tensor(
         UnknownFeatureError: If it has arguments or an output that no tensor has.
     """
     (name, *rest), rows = feature.words(), documents.tensors[feature.words()[0]]
-    wanted = next((each.tensor_type for each in schema.fields if each.name == name), None)
+    wanted = next((each.tensor_type for each in schema.all_fields if each.name == name), None)
     if wanted != rows.type:
         raise ExpressionTypeError(
             f"attribute({name}): expected {wanted} as schema {schema.name} says, got "

@@ -166,7 +166,7 @@ def closenesses(field: DocumentRows | FieldTensors, query: Tensor, metric: Metri
     vector = Tensor.dense(kind, query.values[0]).values[0].astype(np.float64)
     is_int8 = field.type.cell_type is CellType.INT8
     with np.errstate(invalid="ignore", over="ignore"):
-        found = metric.closeness(vector, field.values.astype(np.float64), is_int8)
+        found = metric.closeness(vector, field.cells.astype(np.float64), is_int8)
     lengths = np.diff(field.offsets)
     best = np.full(len(lengths), metric.furthest)
     documents = np.repeat(np.arange(len(lengths)), lengths)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vespa_colbert.errors import ExpressionTypeError
 from vespa_colbert.rank.language.words import unquoted
 
 __all__ = ["FeatureName", "read_feature_name"]
@@ -26,6 +27,24 @@ class FeatureName:
     arguments: tuple[str, ...]
     output: str
     text: str
+
+    def taken(self, where: str, *counts: int) -> tuple[str, ...]:
+        """Return the arguments without quotes.
+
+        Args:
+            where: Schema and profile, for messages.
+            *counts: How many the feature takes.
+
+        Raises:
+            ExpressionTypeError: If there are more or fewer.
+        """
+        words = self.words()
+        if len(words) not in counts:
+            wanted = " or ".join(map(str, counts))
+            raise ExpressionTypeError(
+                f"{self.text}: expected {wanted} arguments, got {len(words)} ({where})"
+            )
+        return words
 
     def words(self) -> tuple[str, ...]:
         """Return the arguments without quotes around them."""

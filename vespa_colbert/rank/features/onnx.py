@@ -12,12 +12,23 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from vespa_colbert.app.profile import OnnxModel
 from vespa_colbert.errors import ExpressionTypeError, UnknownFeatureError
 from vespa_colbert.rank.algebra import DOCUMENTS
 from vespa_colbert.rank.batches import batch_labels
+from vespa_colbert.rank.features.name import FeatureName
 from vespa_colbert.tensor import CellType, Dimension, Tensor, TensorType
 
-__all__ = ["OnnxGraph", "OpenOnnx", "dense_values", "normalized", "result_tensor"]
+__all__ = [
+    "OnnxGraph",
+    "OpenOnnx",
+    "dense_values",
+    "graph_input",
+    "graph_output",
+    "normalized",
+    "result_tensor",
+    "run_graph",
+]
 
 
 class OnnxGraph(Protocol):
@@ -100,6 +111,26 @@ def result_tensor(values: NDArray[np.generic], cell_type: CellType, *, is_batch:
         return Tensor.dense(TensorType(cell_type, dimensions), values[0])
     kind = TensorType(cell_type, (Dimension(DOCUMENTS), *dimensions))
     return Tensor.rows(kind, values, batch_labels(len(values)))
+
+
+def graph_input(model: OnnxModel, name: str) -> str:
+    """Return the expression that is put into an input of a model."""
+    return dict(model.inputs).get(name, normalized(name))
+
+
+def graph_output(model: OnnxModel, graph: OnnxGraph, feature: FeatureName) -> str:
+    """Return the output of the graph that ``onnx(model).output`` names, the first if it names none.
+
+    Raises:
+        UnknownFeatureError: If the model has no output of that name.
+    """
+    names = dict(model.outputs)
+    outputs = {names.get(each, normalized(each)): each for each in graph.outputs}
+    wanted = feature.output or next(iter(outputs))
+    if wanted not in outputs:
+        known = ", ".join(outputs)
+        raise UnknownFeatureError(f"{feature.text}: expected an output among {known}")
+    return outputs[wanted]
 
 
 def run_graph(graph: OnnxGraph, output: str, inputs: Mapping[str, Tensor], feature: str) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -12,6 +13,7 @@ from vespa_colbert.errors import ExpressionTypeError, UnknownFeatureError
 from vespa_colbert.rank.compiled import CompiledProfile
 from vespa_colbert.rank.documents import Documents, Tokenize
 from vespa_colbert.rank.evaluate import Evaluation
+from vespa_colbert.rank.expand import plain
 from vespa_colbert.rank.features.name import FeatureName
 from vespa_colbert.rank.language.nodes import Node
 from vespa_colbert.rank.query import RankQuery
@@ -46,6 +48,7 @@ class FeatureRun:
     first_phase: Scores | None = None
     relevance: Scores | None = None
     evaluation: Evaluation = field(init=False)
+    _numbers: dict[Node, Scores] = field(default_factory=dict, init=False)
 
     def value_of(self, expression: str, where: str) -> Tensor:
         """Return the value of an expression that stands in a feature's argument."""
@@ -53,7 +56,20 @@ class FeatureRun:
 
     def numbers_of(self, node: Node) -> Scores:
         """Return an expression's value: (document,) float64."""
-        return self.evaluation.scores(node)
+        node = plain(node)
+        if node not in self._numbers:
+            parts = [part.evaluation.scores(node) for part in self.parts(node)]
+            self._numbers[node] = np.concatenate(parts)
+        return self._numbers[node]
+
+    def knows(self, node: Node) -> bool:
+        """Return whether an expression's value is known, as a number for each document."""
+        return plain(node) in self._numbers or self.evaluation.knows(node)
+
+    def parts(self, node: Node) -> Iterator[FeatureRun]:
+        """Yield the batch, or parts of it, one at a time, where an expression needs too much."""
+        del node
+        yield self
 
     def arguments(self, feature: FeatureName, *counts: int) -> tuple[str, ...]:
         """Return a feature's arguments without quotes.
@@ -61,14 +77,7 @@ class FeatureRun:
         Raises:
             ExpressionTypeError: If there are more or fewer than the feature takes.
         """
-        words = feature.words()
-        if len(words) not in counts:
-            wanted = " or ".join(map(str, counts))
-            raise ExpressionTypeError(
-                f"{feature.text}: expected {wanted} arguments, got {len(words)} "
-                f"({self.profile.where})"
-            )
-        return words
+        return feature.taken(self.profile.where, *counts)
 
     def query_value(self, name: str) -> Tensor:
         """Return ``query(name)``: what the query brings, else its default.

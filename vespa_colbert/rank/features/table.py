@@ -10,20 +10,15 @@ lacks a nearestNeighbor for a field, closeness is 0 in Vespa. Both are errors he
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
-from vespa_colbert.errors import (
-    ExpressionError,
-    ExpressionTypeError,
-    UnknownFeatureError,
-    UnsupportedFunctionError,
-)
+from vespa_colbert.errors import ExpressionTypeError, UnknownFeatureError
 from vespa_colbert.index.rows import DocumentRows
 from vespa_colbert.rank.batches import batch_numbers
-from vespa_colbert.rank.compiled import CompiledProfile
-from vespa_colbert.rank.evaluate import Evaluation
+from vespa_colbert.rank.features import types
 from vespa_colbert.rank.features.attributes import attribute_value
+from vespa_colbert.rank.features.bm25 import bm25
 from vespa_colbert.rank.features.global_phase import (
     normalize_linear,
     reciprocal_rank,
@@ -37,12 +32,13 @@ from vespa_colbert.rank.features.models import (
     token_input_ids,
     token_type_ids,
 )
-from vespa_colbert.rank.features.name import FeatureName, read_feature_name
+from vespa_colbert.rank.features.name import FeatureName
 from vespa_colbert.rank.features.run import FeatureRun
+from vespa_colbert.rank.features.types import FeatureType
 from vespa_colbert.rank.features.vectors import closeness, distance
 from vespa_colbert.tensor import Tensor
 
-__all__ = ["FEATURES", "REFUSED", "Feature", "Features", "require_bm25"]
+__all__ = ["FEATURES", "REFUSED", "REFUSED_TENSORS", "Feature"]
 
 Value: TypeAlias = Tensor | DocumentRows
 REFUSED = frozenset({
@@ -60,6 +56,12 @@ REFUSED = frozenset({
 })  # fmt: skip
 """Features of Vespa that are not reproduced. Source: setup_search_features, Vespa 8.700.24."""
 
+REFUSED_TENSORS = frozenset({
+    "closest", "elementwise", "onnxModel", "tensorFromLabels", "tensorFromStructs",
+    "tensorFromWeightedSet",
+})  # fmt: skip
+"""Those of them that are no numbers."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
@@ -69,6 +71,7 @@ class Feature:
         name: What stands before the parentheses.
         signature: How it is written.
         gives: What its value is.
+        kind: Its type, known before anything is computed.
         read: Computes it.
         source: Where its behaviour is taken from.
     """
@@ -76,6 +79,7 @@ class Feature:
     name: str
     signature: str
     gives: str
+    kind: FeatureType
     read: Callable[[FeatureRun, FeatureName], Value]
     source: str
 
@@ -107,40 +111,6 @@ def _value(run: FeatureRun, feature: FeatureName) -> Tensor:
         raise ExpressionTypeError(f"{feature.text}: expected a number, got {text!r}") from None
 
 
-def require_bm25(profile: CompiledProfile, name: str) -> None:
-    """Check that a field can be asked for bm25.
-
-    Raises:
-        UnknownFeatureError: If it is not indexed with bm25 enabled.
-        UnsupportedFunctionError: If its terms are matched without what bm25 needs.
-    """
-    field_said = next((each for each in profile.schema.fields if each.name == name), None)
-    ranks = [each for each in profile.profile.field_ranks if each.field == name]
-    is_filter = any(each.is_filter or each.filter_threshold is not None for each in ranks)
-    if is_filter or (field_said is not None and "filter" in field_said.rank):
-        raise UnsupportedFunctionError(
-            f"bm25({name}): {name} is a filter in {profile.where}, where Vespa takes one "
-            "occurrence and the average length; that is not reproduced"
-        )
-    if field_said is None or "enable-bm25" not in field_said.index:
-        raise UnknownFeatureError(
-            f"bm25({name}): schema {profile.schema.name} has no such field with enable-bm25"
-        )
-
-
-def _bm25(run: FeatureRun, feature: FeatureName) -> Tensor:
-    (name,) = run.arguments(feature, 1)
-    require_bm25(run.profile, name)
-    settings = {
-        argument: number
-        for argument, key in (("k1", "k1"), ("b", "b"), ("average", "averageFieldLength"))
-        if (number := run.profile.number_property(f"bm25({name}).{key}")) is not None
-    }
-    field_index = run.documents.lexical(name, run.tokenize)
-    found = field_index.scores(run.tokenize(run.query.text), **settings)
-    return batch_numbers(found[run.positions])
-
-
 def _first_phase(run: FeatureRun, _feature: FeatureName) -> Tensor:
     if run.first_phase is not None:
         return batch_numbers(run.first_phase)
@@ -165,12 +135,13 @@ def _ranking_expression(run: FeatureRun, feature: FeatureName) -> Tensor:
 TOKENS, NORMALIZERS = "TokenTransformer, Vespa 8.700.24", "NormalizerFunctionExpander"
 
 FEATURES = {
-    name: Feature(name=name, signature=signature, gives=gives, read=read, source=source)
-    for name, signature, gives, read, source in (
+    name: Feature(name=name, signature=signature, gives=gives, kind=kind, read=read, source=source)
+    for name, signature, gives, kind, read, source in (
         (
             "query",
             "query(name)",
             "what the query brings for an input of the profile, else its default",
+            types.query,
             _query,
             "QueryValue, Vespa 8.700.24",
         ),
@@ -178,6 +149,7 @@ FEATURES = {
             "attribute",
             "attribute(field), attribute(array,i), attribute(set,key); .weight .contains .count",
             "the number or tensor of an attribute; NaN for a number that is not there",
+            types.attribute,
             _attribute,
             "attributefeature.cpp, Vespa 8.700.24",
         ),
@@ -185,21 +157,31 @@ FEATURES = {
             "constant",
             "constant(name)",
             "a constant of the profile or the schema, also from a file of the package",
+            types.constant,
             _constant,
             "ConstantBlueprint, Vespa 8.700.24",
         ),
-        ("value", "value(number)", "the number", _value, "ValueBlueprint, Vespa 8.700.24"),
+        (
+            "value",
+            "value(number)",
+            "the number",
+            types.number(1),
+            _value,
+            "ValueBlueprint, Vespa 8.700.24",
+        ),
         (
             "bm25",
             "bm25(field)",
             "bm25 over the query's words, with k1, b and averageFieldLength from rank-properties",
-            _bm25,
+            types.bm25,
+            bm25,
             "bm25_feature.cpp, Vespa 8.700.24",
         ),
         (
             "closeness",
             "closeness(field,name), closeness(label,name), closeness(name)",
             "closeness of the nearest vector to the query's nearestNeighbor",
+            types.number(1, 2),
             closeness,
             "closenessfeature.cpp, Vespa 8.700.24",
         ),
@@ -207,6 +189,7 @@ FEATURES = {
             "distance",
             "distance(field,name), distance(label,name), distance(name)",
             "distance of the nearest vector, in the unit of the metric",
+            types.number(1, 2),
             distance,
             "distancefeature.cpp, Vespa 8.700.24",
         ),
@@ -214,6 +197,7 @@ FEATURES = {
             "firstPhase",
             "firstPhase",
             "the first phase's score",
+            types.number(0),
             _first_phase,
             "first_phase_feature.cpp, Vespa 8.700.24",
         ),
@@ -221,6 +205,7 @@ FEATURES = {
             "secondPhase",
             "secondPhase",
             "the second phase's expression, for any hit",
+            types.second_phase,
             _second_phase,
             "second_phase_feature.cpp, Vespa 8.700.24",
         ),
@@ -228,6 +213,7 @@ FEATURES = {
             "relevanceScore",
             "relevanceScore",
             "relevance from the content nodes, in the global phase",
+            types.relevance,
             relevance,
             "HitRescorer, Vespa 8.700.24",
         ),
@@ -235,6 +221,7 @@ FEATURES = {
             "rankingExpression",
             "rankingExpression(name)",
             "a function of the profile",
+            types.ranking_expression,
             _ranking_expression,
             "RankingExpressionBlueprint, Vespa 8.700.24",
         ),
@@ -242,6 +229,7 @@ FEATURES = {
             "onnx",
             "onnx(model).output",
             "an output of a model of the package, d0, d1 … its dimensions",
+            types.onnx,
             onnx,
             "onnx_feature.cpp, Vespa 8.700.24",
         ),
@@ -249,6 +237,7 @@ FEATURES = {
             "tokenInputIds",
             "tokenInputIds(length, a, b, …)",
             "101 a 102 b 102 0 …, cut to the length",
+            types.tokens(1),
             token_input_ids,
             TOKENS,
         ),
@@ -256,6 +245,7 @@ FEATURES = {
             "customTokenInputIds",
             "customTokenInputIds(start, separator, length, a, b, …)",
             "start a separator b separator 0 …, cut to the length",
+            types.tokens(3),
             custom_token_input_ids,
             TOKENS,
         ),
@@ -263,6 +253,7 @@ FEATURES = {
             "tokenTypeIds",
             "tokenTypeIds(length, a, b, …)",
             "0 up to the separator after a, then 1, 0 after the last separator",
+            types.tokens(1),
             token_type_ids,
             TOKENS,
         ),
@@ -270,6 +261,7 @@ FEATURES = {
             "tokenAttentionMask",
             "tokenAttentionMask(length, a, b, …)",
             "1 up to the last separator, then 0",
+            types.tokens(1),
             token_attention_mask,
             TOKENS,
         ),
@@ -277,6 +269,7 @@ FEATURES = {
             "normalize_linear",
             "normalize_linear(x)",
             "x scaled to 0 … 1 over the window of the global phase",
+            types.normalizer(1),
             normalize_linear,
             f"LinearNormalizer and {NORMALIZERS}, Vespa 8.700.24",
         ),
@@ -284,6 +277,7 @@ FEATURES = {
             "reciprocal_rank",
             "reciprocal_rank(x), reciprocal_rank(x, k)",
             "1 / (k + rank of x in the window); k is 60",
+            types.normalizer(1, 2),
             reciprocal_rank,
             f"ReciprocalRankNormalizer and {NORMALIZERS}, Vespa 8.700.24",
         ),
@@ -291,43 +285,10 @@ FEATURES = {
             "reciprocal_rank_fusion",
             "reciprocal_rank_fusion(a, b, …)",
             "the sum of reciprocal_rank of all arguments",
+            types.normalizer(),
             reciprocal_rank_fusion,
             f"{NORMALIZERS}, Vespa 8.700.24",
         ),
     )
 }
 """Feature name → its row."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Features(FeatureRun):
-    """Feature name → value, for one query and a batch of documents."""
-
-    _entered: list[str] = field(default_factory=list, init=False)
-
-    def __post_init__(self) -> None:
-        self.evaluation = Evaluation(self, len(self.positions))
-
-    def __call__(self, name: str) -> Value | None:
-        """Return the value of a feature, ``None`` if there is none of that name.
-
-        Raises:
-            UnsupportedFunctionError: If Vespa has it and it is not reproduced.
-            ExpressionError: If its value needs itself.
-        """
-        feature = read_feature_name(name)
-        if feature.name in REFUSED:
-            raise UnsupportedFunctionError(
-                f"{name}: {feature.name} is a rank feature of Vespa that is not reproduced here "
-                f"({self.profile.where})"
-            )
-        if (row := FEATURES.get(feature.name)) is None:
-            return None
-        if name in self._entered:
-            cycle = " → ".join((*self._entered, name))
-            raise ExpressionError(f"{name} needs its own value: {cycle} ({self.profile.where})")
-        self._entered.append(name)
-        try:
-            return row.read(self, feature)
-        finally:
-            self._entered.pop()

@@ -14,13 +14,51 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vespa_colbert.errors import ExpressionTypeError
+from vespa_colbert.rank.features.name import FeatureName
 from vespa_colbert.rank.features.onnx import dense_values, result_tensor
 from vespa_colbert.tensor import CellType, Tensor
 
-__all__ = ["END", "START", "attention_mask", "input_ids", "type_ids"]
+__all__ = [
+    "END",
+    "START",
+    "attention_mask",
+    "input_ids",
+    "sequence_length",
+    "special_ids",
+    "type_ids",
+]
 
 START, END = 101.0, 102.0
 """Ids that ``tokenInputIds`` puts at the start and after each argument: those of BERT."""
+
+
+def sequence_length(feature: FeatureName, first: int) -> int:
+    """Return the length that stands before the arguments, which begin at ``first``.
+
+    Raises:
+        ExpressionTypeError: If it is no whole number, or nothing follows it.
+    """
+    words = feature.arguments
+    if len(words) <= first or not words[first - 1].isdecimal() or int(words[first - 1]) < 1:
+        raise ExpressionTypeError(
+            f"{feature.text}: expected the length of the sequence and then arguments"
+        )
+    return int(words[first - 1])
+
+
+def special_ids(feature: FeatureName) -> tuple[float, float]:
+    """Return the ids that ``customTokenInputIds`` puts at the start and after each argument.
+
+    Raises:
+        ExpressionTypeError: If they are no numbers.
+    """
+    try:
+        start, end = (float(each) for each in feature.arguments[:2])
+    except ValueError:
+        raise ExpressionTypeError(
+            f"{feature.text}: expected two token ids as numbers first"
+        ) from None
+    return start, end
 
 
 def input_ids(

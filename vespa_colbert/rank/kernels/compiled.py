@@ -6,25 +6,56 @@ over query tokens in double).
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vespa_colbert.rank.kernels.blocked import widest_word
-from vespa_colbert.rank.kernels.parallel import in_parts
+from vespa_colbert.rank.kernels.parallel import in_threads, threads_worth
 from vespa_colbert.rank.kernels.vectors import (
     LANES,
-    Query,
+    all_are_served,
     float_scores,
     hamming_scores,
     table_scores,
     widened_scores,
 )
 
-__all__ = ["hamming_sums", "max_sim", "max_sim_bits"]
+__all__ = ["Query", "Shares", "hamming_sums", "max_sim", "max_sim_bits"]
 
 LINE_BYTES = 64
+
+SHARES_A_THREAD = 64
+"""So many that threads end together, and so few that taking them costs nothing."""
+
+
+class Query(NamedTuple):
+    """Query tokens as tiles take them.
+
+    Attributes:
+        blocks: (block, line, 32), zero past the last query token.
+        tokens: How many there are.
+    """
+
+    blocks: NDArray[Any]
+    tokens: int
+
+
+class Shares(NamedTuple):
+    """Documents that threads take as they get to them, a few at a time.
+
+    Attributes:
+        documents: How many there are.
+        step: How many are taken at once.
+        counts: (2,) int64, how many are taken and how many are served.
+    """
+
+    documents: int
+    step: int
+    counts: NDArray[np.int64]
 
 
 def max_sim(
@@ -43,7 +74,7 @@ def max_sim(
     compute = float_scores if rows.dtype == np.float32 else widened_scores
     scores = np.zeros(len(offsets) - 1)
     arguments = (np.ascontiguousarray(rows), offsets, _query(query.T, np.float32), scores)
-    in_parts(offsets, lambda part: compute(*arguments, part))
+    _in_shares(offsets, lambda shares: compute(*arguments, shares))
     return scores
 
 
@@ -67,7 +98,7 @@ def max_sim_bits(
     scores = np.zeros(len(offsets) - 1)
     tables = _tables(_query(query.T, np.float32), cells_of_byte)
     rows = np.ascontiguousarray(packed).view(np.uint8)
-    in_parts(offsets, lambda part: table_scores(rows, offsets, tables, scores, part))
+    _in_shares(offsets, lambda shares: table_scores(rows, offsets, tables, scores, shares))
     return scores
 
 
@@ -106,8 +137,16 @@ def hamming_sums(
     rows = np.ascontiguousarray(packed).view(word)
     scores = np.zeros(len(offsets) - 1)
     arguments = (rows, offsets, _query(asked.T, np.uint64), values, scores)
-    in_parts(offsets, lambda part: hamming_scores(*arguments, part))
+    _in_shares(offsets, lambda shares: hamming_scores(*arguments, shares))
     return scores
+
+
+def _in_shares(offsets: NDArray[np.int64], compute: Callable[[Shares], object]) -> None:
+    """Call ``compute`` in threads, each of which takes documents until none are left."""
+    documents, threads = len(offsets) - 1, threads_worth(offsets)
+    step = max(1, documents // (threads * SHARES_A_THREAD))
+    shares = Shares(documents, step, np.zeros(2, np.int64))
+    in_threads(lambda: compute(shares), threads, lambda: all_are_served(shares))
 
 
 def _query(columns: NDArray[Any], dtype: type[np.generic]) -> Query:
@@ -123,7 +162,7 @@ def _query(columns: NDArray[Any], dtype: type[np.generic]) -> Query:
 
 def _aligned(shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
     """Return an array that begins where a line of the cache does."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     buffer = np.empty(size + LINE_BYTES, np.uint8)
     skipped = -buffer.ctypes.data % LINE_BYTES
     aligned: NDArray[Any] = buffer[skipped : skipped + size].view(dtype).reshape(shape)

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Part", "in_parts"]
+__all__ = ["Part", "in_parts", "in_threads", "threads_worth"]
 
 Part: TypeAlias = tuple[int, int]
 """Documents ``first`` to ``last - 1``."""
@@ -30,22 +30,38 @@ def in_parts(offsets: NDArray[np.int64], work: Callable[[Part], object]) -> None
         offsets: (document + 1,) int64, where each document's rows begin and end.
         work: Serves documents ``first`` to ``last - 1``; called from several threads.
     """
-    threads = _processors()
+    threads = threads_worth(offsets)
     rows = max(LEAST_ROWS, -(-int(offsets[-1]) // (threads * PARTS_A_THREAD)))
-    parts = list(_parts(offsets, rows))
-    waiting = iter(parts)
+    waiting = iter(list(_parts(offsets, rows)))
 
     def serve() -> None:
         for part in waiting:
             work(part)
 
-    others = min(threads, len(parts)) - 1
-    helpers = [_pool(os.getpid()).submit(serve) for _ in range(others)]
+    in_threads(serve, threads)
+
+
+def threads_worth(offsets: NDArray[np.int64]) -> int:
+    """Return in how many threads these documents are scored."""
+    return max(1, min(_processors(), int(offsets[-1]) // LEAST_ROWS))
+
+
+def in_threads(
+    serve: Callable[[], object], threads: int, is_done: Callable[[], bool] = lambda: False
+) -> None:
+    """Call ``serve()`` in so many threads, the caller's among them.
+
+    Args:
+        serve: Serves until nothing is left to take.
+        threads: How many.
+        is_done: Whether everything is served, so that nobody need be waited for.
+    """
+    helpers = [_pool(os.getpid()).submit(serve) for _ in range(threads - 1)]
     try:
         serve()
     finally:
         for helper in helpers:
-            if not helper.cancel():
+            if not (helper.cancel() or is_done()):
                 helper.result()
 
 

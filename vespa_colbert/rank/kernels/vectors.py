@@ -7,14 +7,15 @@ processor has. Compiled from loops in Python they would be loaded and stored at 
 A tile is called with rows (row, width), the first of them, queries (block, line, 32), the block,
 and best (32,), in which it leaves what wins against what was there.
 
-A loop scores the documents of one part; a document's score depends on nothing but its own rows and
-the query. All of this is one file because numba compiles again when the file of a loop changes.
+A loop scores the documents that its thread takes; a document's score depends on nothing but its own
+rows and the query. All of this is one file because numba compiles again when the file of a loop
+changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import llvmlite.binding
 import numba
@@ -23,9 +24,15 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
-from numpy.typing import NDArray
 
-__all__ = ["LANES", "Query", "float_scores", "hamming_scores", "table_scores", "widened_scores"]
+__all__ = [
+    "LANES",
+    "all_are_served",
+    "float_scores",
+    "hamming_scores",
+    "table_scores",
+    "widened_scores",
+]
 
 LANES = 32
 """Query tokens that are compared at once."""
@@ -147,6 +154,22 @@ def widened(_typing: Any, cell: Any) -> Any:
     return types.float32(cell), lower
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def add_at_once(_typing: Any, numbers: Any, _place: Any, _added: Any) -> Any:
+    """Add to an int64 that other threads add to as well.
+
+    Returns:
+        What it was before.
+    """
+
+    def lower(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, values[0])
+        place = builder.gep(array.data, [values[1]])
+        return builder.atomic_rmw("add", place, values[2], "seq_cst")
+
+    return types.int64(numbers, types.intp, types.int64), lower
+
+
 def _loop(builder: Any, count: Any, starts: Sums, step: Step) -> Sums:
     """Return the sums after ``count`` steps, of which there is at least one."""
     before = builder.block
@@ -223,6 +246,10 @@ def _function(builder: Any, kind: Any, name: str) -> Any:
 ROWS_WIDENED = 24
 """Rows that are widened to float32 at once: they stay in the first cache."""
 
+LOOKS = 50_000
+"""How often a thread looks whether the others have finished before it sleeps: a tenth of a
+millisecond, less than it takes to be woken up."""
+
 FARTHEST = np.iinfo(np.int64).max
 dot_tile, dot_pair, dot_one = dot_products(ROWS_A_TILE), dot_products(2), dot_products(1)
 table_tile, table_one = table_sums(4), table_sums(1)
@@ -240,16 +267,24 @@ def _compiled(function: Function) -> Function:
     return kept
 
 
-class Query(NamedTuple):
-    """Query tokens as tiles take them.
+@_compiled
+def _following(shares: Any, document: int) -> Any:
+    """Return the document that a thread serves after this one, -1 before its first."""
+    following = document + 1
+    if following % shares.step != 0 and following < shares.documents:
+        return following
+    if document >= 0:
+        add_at_once(shares.counts, 1, following - document // shares.step * shares.step)
+    return add_at_once(shares.counts, 0, shares.step)
 
-    Attributes:
-        blocks: (block, line, 32), zero past the last query token.
-        tokens: How many there are.
-    """
 
-    blocks: NDArray[Any]
-    tokens: int
+@_compiled
+def all_are_served(shares: Any) -> bool:
+    """Return whether all documents are served, after a wait as short as one step."""
+    looks = 0
+    while looks < LOOKS and add_at_once(shares.counts, 1, 0) < shares.documents:
+        looks += 1
+    return looks < LOOKS
 
 
 @_compiled
@@ -274,74 +309,78 @@ def _sum_of(best: Any, block: int, tokens: int) -> float:
 
 
 @_compiled
-def float_scores(rows: Any, offsets: Any, query: Any, scores: Any, part: Any) -> None:
+def float_scores(rows: Any, offsets: Any, query: Any, scores: Any, shares: Any) -> None:
     """Put MaxSim of float32 rows into scores (document,) float64, zero before."""
     best = np.empty(LANES, np.float32)
-    for document in range(part[0], part[1]):
+    document = _following(shares, -1)
+    while document < shares.documents:
         start, end = offsets[document], offsets[document + 1]
-        if start == end:
-            continue
-        for block in range(len(query.blocks)):
-            best[:] = -np.inf
-            _best_products(rows, start, end, query, block, best)
-            scores[document] += _sum_of(best, block, query.tokens)
+        if start < end:
+            for block in range(len(query.blocks)):
+                best[:] = -np.inf
+                _best_products(rows, start, end, query, block, best)
+                scores[document] += _sum_of(best, block, query.tokens)
+        document = _following(shares, document)
 
 
 @_compiled
-def widened_scores(rows: Any, offsets: Any, query: Any, scores: Any, part: Any) -> None:
+def widened_scores(rows: Any, offsets: Any, query: Any, scores: Any, shares: Any) -> None:
     """Put MaxSim of rows that are widened to float32, a few at a time, into scores."""
     best = np.empty(LANES, np.float32)
     wide = np.empty((ROWS_WIDENED, rows.shape[1]), np.float32)
-    for document in range(part[0], part[1]):
+    document = _following(shares, -1)
+    while document < shares.documents:
         start, end = offsets[document], offsets[document + 1]
-        if start == end:
-            continue
-        for block in range(len(query.blocks)):
-            best[:] = -np.inf
-            for row in range(start, end, ROWS_WIDENED):
-                count = min(ROWS_WIDENED, end - row)
-                for place in range(count):
-                    for component in range(rows.shape[1]):
-                        wide[place, component] = widened(rows[row + place, component])
-                _best_products(wide, 0, count, query, block, best)
-            scores[document] += _sum_of(best, block, query.tokens)
+        if start < end:
+            for block in range(len(query.blocks)):
+                best[:] = -np.inf
+                for row in range(start, end, ROWS_WIDENED):
+                    count = min(ROWS_WIDENED, end - row)
+                    for place in range(count):
+                        for component in range(rows.shape[1]):
+                            wide[place, component] = widened(rows[row + place, component])
+                    _best_products(wide, 0, count, query, block, best)
+                scores[document] += _sum_of(best, block, query.tokens)
+        document = _following(shares, document)
 
 
 @_compiled
-def table_scores(rows: Any, offsets: Any, query: Any, scores: Any, part: Any) -> None:
+def table_scores(rows: Any, offsets: Any, query: Any, scores: Any, shares: Any) -> None:
     """Put MaxSim of packed rows into scores; the blocks are tables (256 · byte, 32)."""
     best = np.empty(LANES, np.float32)
-    for document in range(part[0], part[1]):
+    document = _following(shares, -1)
+    while document < shares.documents:
         start, end = offsets[document], offsets[document + 1]
-        if start == end:
-            continue
-        for block in range(len(query.blocks)):
-            best[:] = -np.inf
-            row = start
-            while row + 4 <= end:
-                table_tile(rows, row, query.blocks, block, best)
-                row += 4
-            while row < end:
-                table_one(rows, row, query.blocks, block, best)
-                row += 1
-            scores[document] += _sum_of(best, block, query.tokens)
+        if start < end:
+            for block in range(len(query.blocks)):
+                best[:] = -np.inf
+                row = start
+                while row + 4 <= end:
+                    table_tile(rows, row, query.blocks, block, best)
+                    row += 4
+                while row < end:
+                    table_one(rows, row, query.blocks, block, best)
+                    row += 1
+                scores[document] += _sum_of(best, block, query.tokens)
+        document = _following(shares, document)
 
 
 @_compiled
 def hamming_scores(
-    rows: Any, offsets: Any, query: Any, values: Any, scores: Any, part: Any
+    rows: Any, offsets: Any, query: Any, values: Any, scores: Any, shares: Any
 ) -> None:
     """Put the sums of what the smallest distances are worth into scores."""
     nearest = np.empty(LANES, np.int64)
-    for document in range(part[0], part[1]):
+    document = _following(shares, -1)
+    while document < shares.documents:
         start, end = offsets[document], offsets[document + 1]
-        if start == end:
-            continue
-        for block in range(len(query.blocks)):
-            nearest[:] = FARTHEST
-            for row in range(start, end - 1, 2):
-                hamming_pair(rows, row, query.blocks, block, nearest)
-            if (end - start) % 2:
-                hamming_one(rows, end - 1, query.blocks, block, nearest)
-            for lane in range(min(LANES, query.tokens - LANES * block)):
-                scores[document] += values[nearest[lane]]
+        if start < end:
+            for block in range(len(query.blocks)):
+                nearest[:] = FARTHEST
+                for row in range(start, end - 1, 2):
+                    hamming_pair(rows, row, query.blocks, block, nearest)
+                if (end - start) % 2:
+                    hamming_one(rows, end - 1, query.blocks, block, nearest)
+                for lane in range(min(LANES, query.tokens - LANES * block)):
+                    scores[document] += values[nearest[lane]]
+        document = _following(shares, document)

@@ -33,10 +33,14 @@ __all__ = [
     "Switch",
     "TensorLiteral",
     "children",
+    "shortened",
 ]
 
 
 ANY_ALL = ("||", "&&")
+
+SHOWN = 120
+"""Characters of an expression that a message shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +157,12 @@ class Embraced:
     Attributes:
         inner: The expression.
         stands_for: The function of the profile whose call was here, if it had no arguments.
+        function: The function of the profile whose call was here; it makes no other expression.
     """
 
     inner: Node
     stands_for: str | None = None
+    function: str | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return f"({self.inner})"
@@ -324,6 +330,12 @@ def children(node: Node) -> tuple[Node, ...]:
         case _:
             found = ()
     return found
+
+
+def shortened(node: Node) -> str:
+    """Return an expression for a message: its beginning where it is long."""
+    text = str(node)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 Leaf: TypeAlias = Number | String | Dimensions | Pattern
