@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vespa_colbert.verify.judges import TextCase
-from vespa_colbert.verify.parity import compare_embeddings, compare_scores
+from vespa_colbert.verify.parity import compare_embeddings, compare_results, compare_scores
 from vespa_colbert.verify.report import ParityReport, Rung, Verdict
 
 __all__ = [
@@ -12,5 +12,6 @@ __all__ = [
     "TextCase",
     "Verdict",
     "compare_embeddings",
+    "compare_results",
     "compare_scores",
 ]

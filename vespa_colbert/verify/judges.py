@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,11 +11,11 @@ import numpy as np
 
 from vespa_colbert.embedder import LocalEmbedder, Role
 from vespa_colbert.index import LocalIndex
+from vespa_colbert.index.rows import text_tensor
 from vespa_colbert.rank import Ranker, RankQuery
-from vespa_colbert.rank.expand import calls
 from vespa_colbert.rank.language.nodes import Node
 from vespa_colbert.tensor import Tensor, TensorType, cells_of
-from vespa_colbert.vespa_java import EmbedderComponent, VespaJava
+from vespa_colbert.vespa_java import EmbedderComponent, EmbedderFiles, VespaJava
 
 __all__ = [
     "Embedded",
@@ -55,6 +55,7 @@ class TextCase:
         role: Which side it is on.
         targets: Destination, as in ``query(qt)`` or ``passage.colbert``, → its tensor type.
         document: Position in the index of the document it was taken from.
+        place: Of the text in that document's list of texts; 0 where it has one.
     """
 
     name: str
@@ -62,6 +63,7 @@ class TextCase:
     role: Role
     targets: Mapping[str, TensorType]
     document: int | None = None
+    place: int = 0
 
 
 class EmbeddingJudge(Protocol):
@@ -110,7 +112,8 @@ class LocalEmbeddings:
         for destination, target in case.targets.items():
             if case.document is not None:
                 field = destination.partition(".")[2]
-                tensors[destination] = self.index.tensors[field].document(case.document)
+                rows = self.index.tensors[field]
+                tensors[destination] = text_tensor(rows, case.document, case.place)
             else:
                 cells = cells_of(self.embedder.embed(case.text, case.role), target)
                 tensors[destination] = Tensor.rows(target, cells)
@@ -119,10 +122,10 @@ class LocalEmbeddings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JavaEmbeddings:
-    """Vespa's ColBertEmbedder, configured from the package's own services.xml."""
+    """Vespa's ColBertEmbedder, configured from the package's own services.xml, or by its files."""
 
     java: VespaJava
-    component: EmbedderComponent
+    component: EmbedderComponent | EmbedderFiles
 
     def embed(self, case: TextCase) -> Embedded:
         """Return what Vespa's embedder makes of a text."""
@@ -160,36 +163,26 @@ class JavaScores:
     Attributes:
         java: The worker.
         application: The package.
-        ranker: Names schema and profile, and holds the documents' tensors that are bound.
+        ranker: Names schema and profile, and has the values that are bound.
         function: ``first-phase``, ``second-phase`` or a function's name.
-        node: The expression as the local side sees it: tells which features to bind.
     """
 
     java: VespaJava
     application: Path
     ranker: Ranker
     function: str
-    node: Node
 
     def scores(self, cases: Sequence[ScoreCase]) -> list[float]:
         """Return one score a case."""
-        found = self.java.evaluate_many(
-            self.application,
-            self.ranker.schema.name,
-            self.ranker.profile.name,
-            self.function,
-            [self._bindings(case) for case in cases],
-        )
+        where = self.application, self.ranker.schema.name, self.ranker.profile.name, self.function
+        names = self.java.function_arguments(*where)
+        found = self.java.evaluate_many(*where, [self._bindings(case, names) for case in cases])
         return [each.as_number() for each in found]
 
-    def _bindings(self, case: ScoreCase) -> dict[str, Tensor]:
+    def _bindings(self, case: ScoreCase, names: Iterable[str]) -> dict[str, Tensor]:
+        """Return the value of each feature: those of a content node are the local ranker's."""
         bindings = {}
-        for call in calls(self.node):
-            name = str((call.arguments or ("",))[0])
-            if call.name == "query" and name in case.query.tensors:
-                bindings[call.feature_name] = case.query.tensors[name]
-            elif call.name == "attribute":
-                bindings[call.feature_name] = self.ranker.index.tensors[name].document(
-                    case.document
-                )
+        for name in names:
+            value = self.ranker.feature(case.query, name, case.document)
+            bindings[name] = Tensor.number(value) if isinstance(value, float) else value
         return bindings

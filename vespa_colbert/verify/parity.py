@@ -5,19 +5,22 @@ The first rung that differs explains those above it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from vespa_colbert.rank import RankQuery
 from vespa_colbert.tensor import CellType, Tensor
 from vespa_colbert.verify.judges import EmbeddingJudge, ScoreCase, ScoreJudge, TextCase
 from vespa_colbert.verify.report import Rung, RungCount
+from vespa_colbert.verify.result_judges import ResultJudge
 
 __all__ = [
     "EXACT",
     "ROWS_TOLERANCE",
     "SCORES_TOLERANCE",
     "compare_embeddings",
+    "compare_results",
     "compare_scores",
 ]
 
@@ -106,6 +109,7 @@ def compare_scores(
     name: str,
     cases: Sequence[tuple[str, ScoreCase]],
     judges: tuple[ScoreJudge, ScoreJudge],
+    remark: str = "",
 ) -> Rung:
     """Return the rung of one expression's scores.
 
@@ -113,11 +117,46 @@ def compare_scores(
         name: Of the rung: profile and phase.
         cases: Name and pair.
         judges: Ours and theirs.
+        remark: What a reader has to know of it.
     """
-    count = RungCount(name, SCORES_TOLERANCE, "relative")
+    count = RungCount(name, SCORES_TOLERANCE, "relative", remark=remark)
     pairs = [case for _name, case in cases]
     ours, theirs = (judge.scores(pairs) for judge in judges)
     for (case, _pair), left, right in zip(cases, ours, theirs, strict=True):
-        scale = max(abs(left), abs(right)) or 1.0
-        count.add(case, abs(left - right) / scale, 1)
+        count.add(case, _apart(left, right), 1)
+    return count.rung()
+
+
+def _apart(left: float, right: float) -> float:
+    """Return how far two scores are apart, relative to the larger; equal infinities are not."""
+    return 0.0 if left == right else abs(left - right) / max(abs(left), abs(right))
+
+
+def compare_results(
+    name: str,
+    queries: Mapping[str, RankQuery],
+    judges: tuple[ResultJudge, ResultJudge],
+    remark: str = "",
+) -> Rung:
+    """Return the rung of whole results: the same hits in the same places, with the same scores.
+
+    Hits whose scores are within the tolerance of each other may change places.
+
+    Args:
+        name: Of the rung: profile and phase.
+        queries: Name → query.
+        judges: Ours and theirs.
+        remark: What a reader has to know of it.
+    """
+    count = RungCount(name, SCORES_TOLERANCE, "relative", remark=remark)
+    for case, query in queries.items():
+        ours, theirs = (judge.result(query) for judge in judges)
+        scores = {hit.id: hit.relevance for hit in theirs}
+        if {hit.id for hit in ours} != scores.keys() or len(ours) != len(theirs):
+            count.shapes_differ(case, f"{len(ours)} hits", f"{len(theirs)} other hits")
+            continue
+        apart = [_apart(hit.relevance, scores[hit.id]) for hit in ours]
+        # What stands in one place has the same score, whoever it is.
+        apart += [_apart(a.relevance, b.relevance) for a, b in zip(ours, theirs, strict=True)]
+        count.add(case, max(apart, default=0.0), len(ours))
     return count.rung()

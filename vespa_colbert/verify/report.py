@@ -91,6 +91,7 @@ class RungCount:
         name: What is compared.
         tolerance: What is allowed; 0 for exact.
         measure: ``exact``, ``absolute`` or ``relative``.
+        remark: What a reader has to know of a rung that was checked.
     """
 
     name: str
@@ -100,6 +101,7 @@ class RungCount:
     values: int = field(default=0, init=False)
     worst: float = field(default=0.0, init=False)
     note: str = field(default="", init=False)
+    remark: str = ""
 
     def add(self, case: str, difference: float, values: int) -> None:
         """Count one case: its difference and how many values it had."""
@@ -125,7 +127,7 @@ class RungCount:
             verdict, note = Verdict.NOT_CHECKED, reason
         else:
             verdict = Verdict.PASSED if self.worst <= self.tolerance else Verdict.FAILED
-            note = self.note
+            note = "; ".join(each for each in (self.note, self.remark) if each)
         return Rung(
             name=self.name,
             cases=self.cases,

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from vespa_colbert.vespa_java.client import VespaJava
+from vespa_colbert.vespa_java.documents import JavaDocument
 from vespa_colbert.vespa_java.global_phase import JavaHit, NodeHit
 from vespa_colbert.vespa_java.jars import VESPA_VERSION, fetch_jars
 from vespa_colbert.vespa_java.report import (
     ApplicationReport,
+    BlockedChange,
+    ChangeReport,
+    ConfigChange,
     DeployMessage,
     EmbedderComponent,
     EmbedderFiles,
@@ -16,9 +20,13 @@ from vespa_colbert.vespa_java.report import (
 __all__ = [
     "VESPA_VERSION",
     "ApplicationReport",
+    "BlockedChange",
+    "ChangeReport",
+    "ConfigChange",
     "DeployMessage",
     "EmbedderComponent",
     "EmbedderFiles",
+    "JavaDocument",
     "JavaEmbedding",
     "JavaHit",
     "NodeHit",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Self
 
 from vespa_colbert.errors import VespaJavaError
 from vespa_colbert.tensor import Tensor, TensorType
+from vespa_colbert.tensor.binary import decode_tensor, encode_tensor
 from vespa_colbert.vespa_java.global_phase import JavaHit, NodeHit
 from vespa_colbert.vespa_java.jars import Progress, fetch_jars
 from vespa_colbert.vespa_java.language import (
@@ -22,11 +24,12 @@ from vespa_colbert.vespa_java.language import (
 from vespa_colbert.vespa_java.process import Worker, require_java_extra
 from vespa_colbert.vespa_java.report import (
     ApplicationReport,
+    ChangeReport,
     EmbedderComponent,
     EmbedderFiles,
     JavaEmbedding,
+    JavaQuery,
 )
-from vespa_colbert.vespa_java.tensors import decode_tensor, encode_tensor
 
 __all__ = ["VespaJava"]
 
@@ -99,6 +102,20 @@ class VespaJava(LanguageCalls):
                 refuses is no exception: its report has errors.
         """
         report: ApplicationReport = self._ask("validate", _package(folder))
+        return report
+
+    def compare_applications(self, old: Path, new: Path) -> ChangeReport:
+        """Return what ``vespa deploy`` would say of a package where another one runs.
+
+        Args:
+            old: The package that runs.
+            new: The package that is to be deployed; both are read and never written to.
+
+        Raises:
+            VespaJavaError: If there is no such folder, Vespa refuses the old package, or Java
+                itself fails. A new package that is refused is no exception.
+        """
+        report: ChangeReport = self._ask("compare", _package(old), _package(new))
         return report
 
     def function_arguments(
@@ -176,6 +193,15 @@ class VespaJava(LanguageCalls):
         require_text(expression, "the expression")
         return decode_tensor(self._ask("evaluate_expression", expression, _encoded(bindings)))
 
+    def global_phase_features(self, folder: Path, schema: str, profile: str) -> list[str]:
+        """Return the match features that hits must have for a profile's global phase.
+
+        Raises:
+            VespaJavaError: If Vespa refuses the package, or there is no global phase.
+        """
+        found: list[str] = self._ask("global_phase_features", _package(folder), (schema, profile))
+        return found
+
     def rerank(
         self,
         folder: Path,
@@ -199,7 +225,11 @@ class VespaJava(LanguageCalls):
         """
         encoded = _encoded(query or {})
         found: list[JavaHit] = self._ask(
-            "rerank", _package(folder), (schema, profile), encoded, list(hits)
+            "rerank",
+            _package(folder),
+            (schema, profile),
+            encoded,
+            [hit.encoded() for hit in hits],
         )
         return found
 
@@ -219,6 +249,55 @@ class VespaJava(LanguageCalls):
         for part in parts(texts, TEXTS_A_REQUEST):
             found += self._ask("index_terms", part, stemming)
         return found
+
+    def index_documents(
+        self, folder: Path, operations: Sequence[Mapping[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """Return the fields of each document after the indexing statements of a package were run.
+
+        Embedders of type ``colbert-embedder`` whose files travel in the package embed; chunkers are
+        Vespa's own.
+
+        Args:
+            folder: An application package.
+            operations: Put operations, each ``{"put": "id:…", "fields": {…}}``.
+
+        Returns:
+            Field → its value, a tensor, a list, or a text.
+
+        Raises:
+            VespaJavaError: If Vespa refuses the package or an operation.
+        """
+        found: list[dict[str, Any]] = []
+        for part in parts(operations, CASES_A_REQUEST):
+            answers = self._ask("index", _package(folder), [json.dumps([each]) for each in part])
+            found += [{name: _decoded(value) for name, value in each.items()} for each in answers]
+        return found
+
+    def read_query(
+        self,
+        folder: Path,
+        parameters: Mapping[str, str],
+        *,
+        models: Mapping[str, Path] | None = None,
+    ) -> JavaQuery:
+        """Return what a container of a package makes of a request for hits.
+
+        Query profiles, YQL and ``embed(...)`` are read and run by Vespa's own code.
+
+        Args:
+            folder: An application package.
+            parameters: As in the request: ``text``, ``queryProfile``, ``yql``, ``input.query(qt)``.
+            models: Web address → local copy, for embedders whose files are on the web.
+
+        Raises:
+            VespaJavaError: If Vespa refuses the package or the request.
+        """
+        for name, text in parameters.items():
+            require_text(text, name)
+        answer = self._ask("read_query", _package(folder), dict(parameters), dict(models or {}))
+        inputs = {name: decode_tensor(data) for name, data in answer.inputs.items()}
+        return JavaQuery(yql=answer.yql, profile=answer.profile, inputs=inputs)
 
     def embed(
         self,
@@ -290,6 +369,10 @@ def _package(folder: Path) -> Path:
 
 def _encoded(bindings: Mapping[str, Tensor]) -> dict[str, bytes]:
     return {name: encode_tensor(tensor) for name, tensor in bindings.items()}
+
+
+def _decoded(value: Any) -> Any:
+    return decode_tensor(value) if isinstance(value, bytes) else value
 
 
 def _embedding(wire: Any) -> JavaEmbedding:

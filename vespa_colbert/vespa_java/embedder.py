@@ -9,16 +9,21 @@ from typing import Any
 
 from vespa_colbert.errors import VespaJavaError
 from vespa_colbert.vespa_java.application import Applications, BuiltApplication, file_facts
+from vespa_colbert.vespa_java.components import (
+    EVALUATOR,
+    ONNX_CONFIG,
+    TextComponents,
+    components_of,
+    local_reference,
+)
 from vespa_colbert.vespa_java.evaluator import from_java, type_of
-from vespa_colbert.vespa_java.jvm import java_class, proxy
+from vespa_colbert.vespa_java.jvm import java_class, java_map, proxy
 from vespa_colbert.vespa_java.report import EmbedderComponent, EmbedderFiles
 
-__all__ = ["Embedders", "WireEmbedding"]
+__all__ = ["Embedders", "WireEmbedding", "component_ids"]
 
 COLBERT_EMBEDDER = "ai.vespa.embedding.ColBertEmbedder"
 COLBERT_CONFIG = "com.yahoo.embedding.ColBertEmbedderConfig"
-EVALUATOR = "ai.vespa.modelintegration.evaluator"
-ONNX_CONFIG = f"{EVALUATOR}.config.OnnxEvaluatorConfig"
 
 KEPT = 2
 """Embedders kept ready; each holds a model in memory."""
@@ -94,6 +99,7 @@ class Embedders:
     def __init__(self, applications: Applications) -> None:
         self.applications = applications
         self.kept: dict[tuple[object, ...], _Embedder] = {}
+        self.others = TextComponents()
 
     def embed(
         self,
@@ -114,6 +120,22 @@ class Embedders:
         target = type_of(tensor_type)
         return [embedder.embed(text, destination, target) for text in texts]
 
+    def java_embedders(
+        self, application: BuiltApplication, models: Mapping[str, Path] | None = None
+    ) -> Any:
+        """Return the id of each component of a package that reads texts → the component.
+
+        Args:
+            application: The package.
+            models: Web address → local copy, for files that are on the web.
+        """
+        copies, folder = models or {}, application.report.folder
+        named = self.others.named(application, copies)
+        for name in component_ids(application):
+            source = EmbedderComponent(folder=folder, component_id=name, models=copies)
+            named[name] = self._embedder(source).embedder
+        return java_map(named)
+
     def _embedder(self, source: EmbedderFiles | EmbedderComponent) -> _Embedder:
         config, onnx, title = self._configured(source)
         paths = (config.transformerModel(), config.tokenizerPath())
@@ -133,8 +155,11 @@ class Embedders:
         config_id = _component_config_id(application, source)
         config = application.config(COLBERT_CONFIG, config_id)
         local = java_class(COLBERT_CONFIG).Builder(config)
-        local.transformerModel(_local(config.transformerModelReference(), application, source))
-        local.tokenizerPath(_local(config.tokenizerPathReference(), application, source))
+        model, tokenizer = (
+            local_reference(each, application, source.models, source.component_id)
+            for each in (config.transformerModelReference(), config.tokenizerPathReference())
+        )
+        local.transformerModel(model).tokenizerPath(tokenizer)
         onnx = java_class(ONNX_CONFIG).Builder(application.config(ONNX_CONFIG, config_id))
         # A GPU would give other last bits than the CPU that serves, and judges differ by machine.
         return local.build(), onnx.gpuDevice(-1).build(), source.component_id
@@ -200,50 +225,21 @@ def _spec_config(files: EmbedderFiles) -> Any:
     )
 
 
+def component_ids(application: BuiltApplication) -> dict[str, str]:
+    """Return the id of each ColBERT embedder of a package → its configuration id."""
+    return components_of(application, COLBERT_EMBEDDER)
+
+
 def _component_config_id(application: BuiltApplication, source: EmbedderComponent) -> str:
     """Return the configuration id of the embedder that services.xml names.
 
     Raises:
         VespaJavaError: If there is no such component, or it is another kind of embedder.
     """
-    found = {}
-    for cluster in application.model.getContainerClusters().values():
-        for component in cluster.getAllComponents():
-            if str(component.getClassId().getName()) == COLBERT_EMBEDDER:
-                name = str(component.getComponentId().getName())
-                found[name] = str(component.getConfigId())
+    found = component_ids(application)
     if source.component_id not in found:
         raise VespaJavaError(
             f"{source.folder}: expected a ColBERT embedder among {sorted(found)}, "
             f"got {source.component_id!r}"
         )
     return found[source.component_id]
-
-
-def _local(reference: Any, application: BuiltApplication, source: EmbedderComponent) -> Any:
-    """Return a model reference that points to a file of this machine.
-
-    Raises:
-        VespaJavaError: If the file is on the web and no local copy was named.
-    """
-    if reference.isResolved():
-        return reference
-    if reference.url().isPresent():
-        path = _copy_of(str(reference.url().get().value()), source.models)
-    elif reference.path().isPresent():
-        path = application.files.path_of(str(reference.path().get().value()))
-    else:
-        raise VespaJavaError(f"{source.component_id}: {reference} is a model of Vespa Cloud")
-    paths = java_class("java.nio.file.Path")
-    return java_class("com.yahoo.config.ModelReference").resolved(paths.of(str(path.absolute())))
-
-
-def _copy_of(url: str, models: Mapping[str, Path]) -> Path:
-    """Return the local copy of a file on the web.
-
-    Raises:
-        VespaJavaError: If none was named.
-    """
-    if url not in models:
-        raise VespaJavaError(f"{url}: name its local copy; known are {sorted(models) or 'none'}")
-    return models[url]

@@ -10,7 +10,7 @@ from typing import Any
 
 from vespa_colbert.errors import VespaJavaError
 from vespa_colbert.vespa_java.application import RANK_PROFILES, Applications, BuiltApplication
-from vespa_colbert.vespa_java.jvm import java_class, java_list, proxy
+from vespa_colbert.vespa_java.jvm import byte_array, java_class, java_list, proxy
 
 __all__ = ["Evaluators", "evaluate_expression", "from_java", "to_java"]
 
@@ -31,9 +31,7 @@ MOST_THREADS = 4
 
 def to_java(data: bytes) -> Any:
     """Return the com.yahoo.tensor.Tensor that bytes in Vespa's binary format hold."""
-    import jpype
-
-    buffer = java_class("com.yahoo.io.GrowableByteBuffer").wrap(jpype.JArray(jpype.JByte)(data))
+    buffer = java_class("com.yahoo.io.GrowableByteBuffer").wrap(byte_array(data))
     optional = java_class("java.util.Optional").empty()
     return java_class("com.yahoo.tensor.serialization.TypedBinaryFormat").decode(optional, buffer)
 

@@ -6,14 +6,16 @@ What does it is not public in Java; it is reached by reflection.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vespa_colbert.errors import VespaJavaError
+from vespa_colbert.tensor import Tensor
+from vespa_colbert.tensor.binary import encode_tensor
 from vespa_colbert.vespa_java.application import RANK_PROFILES, Applications, BuiltApplication
 from vespa_colbert.vespa_java.evaluator import to_java
-from vespa_colbert.vespa_java.jvm import java_class, java_list, proxy
+from vespa_colbert.vespa_java.jvm import byte_array, java_class, java_list, proxy
 
 __all__ = ["GlobalPhases", "JavaHit", "NodeHit"]
 
@@ -28,12 +30,21 @@ class NodeHit:
     Attributes:
         id: Its id.
         relevance: Score of the content node's last phase.
-        match_features: Feature name → number, those too that only the global phase needs.
+        match_features: Feature name → number or tensor, those too that only the global phase
+            needs; on the way to Java tensors are bytes in Vespa's binary format.
     """
 
     id: str
     relevance: float
-    match_features: Mapping[str, float]
+    match_features: Mapping[str, float | Tensor | bytes]
+
+    def encoded(self) -> NodeHit:
+        """Return the hit with its tensors in Vespa's binary format."""
+        features = {
+            name: encode_tensor(value) if isinstance(value, Tensor) else value
+            for name, value in self.match_features.items()
+        }
+        return replace(self, match_features=features)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +65,15 @@ class GlobalPhases:
     def __init__(self, applications: Applications) -> None:
         self.applications = applications
         self.last: tuple[tuple[str, str], Any] | None = None
+
+    def features(self, folder: Path, names: tuple[str, str]) -> list[str]:
+        """Return the match features that hits must have for a profile's global phase.
+
+        Args:
+            folder: The application package.
+            names: Schema and rank profile.
+        """
+        return sorted(_needed(self._setup(folder, *names)))
 
     def rerank(
         self,
@@ -126,11 +146,16 @@ def _require_inputs(setup: Any, given: Sequence[str]) -> None:
     Raises:
         VespaJavaError: If one is missing.
     """
+    if missing := _needed(setup) - set(given):
+        raise VespaJavaError(f"hits lack the match features {', '.join(sorted(missing))}")
+
+
+def _needed(setup: Any) -> set[str]:
+    """Return the match features that a global phase reads."""
     main, normalizers = _field(setup, "globalPhaseEvalSpec"), _field(setup, "normalizers")
     specs = [main, *(_call(each, "inputEvalSpec") for each in normalizers)]
-    needed = {str(_call(each, "matchFeatureName")) for spec in specs for each in _inputs(spec)}
-    if missing := needed - {OWN_SCORE} - set(given):
-        raise VespaJavaError(f"hits lack the match features {', '.join(sorted(missing))}")
+    found = {str(_call(each, "matchFeatureName")) for spec in specs for each in _inputs(spec)}
+    return found - {OWN_SCORE}
 
 
 def _inputs(spec: Any) -> Any:
@@ -143,7 +168,11 @@ def _java_hits(features: Sequence[str], hits: Sequence[NodeHit]) -> list[Any]:
     for each in hits:
         values = data.addHit()
         for place, name in enumerate(features):
-            values.set(place, float(each.match_features[name]))
+            value = each.match_features[name]
+            if isinstance(value, bytes):
+                values.set(place, byte_array(value))
+            elif not isinstance(value, Tensor):
+                values.set(place, float(value))
         hit = java_class("com.yahoo.search.result.Hit")(each.id, each.relevance)
         hit.setField("matchfeatures", java_class("com.yahoo.search.result.FeatureData")(values))
         made.append(hit)

@@ -86,6 +86,13 @@ def java_class(name: str) -> Any:
         raise VespaJavaError(f"{name}: no such class in the pinned jars") from error
 
 
+def byte_array(data: bytes) -> Any:
+    """Return a byte[]."""
+    import jpype
+
+    return jpype.JArray(jpype.JByte)(data)
+
+
 def java_list(items: Iterable[Any]) -> Any:
     """Return a java.util.List of the items."""
     return java_class("java.util.ArrayList")(list(items))

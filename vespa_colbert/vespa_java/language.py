@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from vespa_colbert.errors import VespaJavaError
 from vespa_colbert.tensor import Tensor, TensorType
+from vespa_colbert.tensor.binary import decode_tensor, encode_tensor
+from vespa_colbert.vespa_java.documents import JavaDocument
 from vespa_colbert.vespa_java.expressions import JavaExpression
 from vespa_colbert.vespa_java.tensor_forms import Refusal
-from vespa_colbert.vespa_java.tensors import decode_tensor, encode_tensor
 
 __all__ = ["TEXTS_A_REQUEST", "LanguageCalls", "parts", "require_text", "spelled"]
 
@@ -75,6 +77,24 @@ class LanguageCalls:
             found += self._ask("write_json_tensors", cases)
         return found
 
+    def read_documents(self, folder: Path, lines: Sequence[str]) -> list[JavaDocument | Refusal]:
+        """Return what Vespa reads in lines of a feed, or why it refuses a line.
+
+        Args:
+            folder: An application package with their document types.
+            lines: A put operation each.
+
+        Raises:
+            VespaJavaError: If Vespa refuses the package, or a line has half a surrogate pair.
+        """
+        for number, line in enumerate(lines, start=1):
+            require_text(line, f"line {number}")
+        found: list[JavaDocument | Refusal] = []
+        for part in parts(lines, TEXTS_A_REQUEST):
+            answers = self._ask("read_documents", folder.absolute(), part)
+            found += [each if isinstance(each, Refusal) else _document(*each) for each in answers]
+        return found
+
     def expression_types(
         self, cases: Sequence[tuple[str, Mapping[str, TensorType]]]
     ) -> list[TensorType | Refusal]:
@@ -100,6 +120,14 @@ class LanguageCalls:
                 for each in self._ask(verb, part)
             ]
         return found
+
+
+def _document(identifier: str, fields: Mapping[str, Any]) -> JavaDocument:
+    values = {
+        name: decode_tensor(value) if isinstance(value, bytes) else value
+        for name, value in fields.items()
+    }
+    return JavaDocument(id=identifier, fields=values)
 
 
 def parts(items: Sequence[Item], size: int) -> Iterator[list[Item]]:

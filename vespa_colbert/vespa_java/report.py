@@ -16,10 +16,14 @@ from vespa_colbert.tensor import Tensor
 
 __all__ = [
     "ApplicationReport",
+    "BlockedChange",
+    "ChangeReport",
+    "ConfigChange",
     "DeployMessage",
     "EmbedderComponent",
     "EmbedderFiles",
     "JavaEmbedding",
+    "JavaQuery",
     "Properties",
 ]
 
@@ -77,6 +81,75 @@ class ApplicationReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigChange:
+    """What one change of a package asks for before it has its effect.
+
+    Attributes:
+        kind: ``reindex``, ``refeed`` or ``restart``.
+        message: What changes, in Vespa's words.
+        override: The validation that Vespa refuses it by, empty if by none.
+        document_type: The documents to index or feed again; empty for a restart.
+        services: The services that it is about.
+    """
+
+    kind: str
+    message: str
+    override: str = ""
+    document_type: str = ""
+    services: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockedChange:
+    """Changes that Vespa refuses until an override allows them.
+
+    Attributes:
+        override: What validation-overrides.xml must allow: ``field-type-change``.
+        meaning: What that allows, in Vespa's words.
+        messages: What changes.
+    """
+
+    override: str
+    meaning: str
+    messages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeReport:
+    """Vespa's judgement of deploying a package where another one runs.
+
+    Attributes:
+        old: The package that runs.
+        new: The package that is to be deployed.
+        vespa_version: The release that judged.
+        errors: Why Vespa refuses the new package whatever is allowed.
+        changes: What must be done about them.
+        blocked: What Vespa refuses without an override.
+        messages: The deploy log.
+        not_checked: What ``vespa deploy`` checks and could not be checked here.
+    """
+
+    old: Path
+    new: Path
+    vespa_version: str
+    errors: tuple[str, ...] = ()
+    changes: tuple[ConfigChange, ...] = ()
+    blocked: tuple[BlockedChange, ...] = ()
+    messages: tuple[DeployMessage, ...] = ()
+    not_checked: tuple[str, ...] = ()
+
+    @property
+    def accepted(self) -> bool:
+        """Whether ``vespa deploy`` would take the new package as it is."""
+        return not self.errors and not self.blocked
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """What validation-overrides.xml must allow beside what it does."""
+        return tuple(each.override for each in self.blocked)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EmbedderFiles:
     """An embedder as its files and facts describe it.
 
@@ -109,6 +182,21 @@ class EmbedderComponent:
     folder: Path
     component_id: str
     models: Mapping[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JavaQuery:
+    """A request for hits as Vespa's container read it.
+
+    Attributes:
+        yql: The statement, as Vespa prints what it parsed.
+        profile: Name of the rank profile.
+        inputs: Rank feature, as ``query(qt)`` → its value.
+    """
+
+    yql: str
+    profile: str
+    inputs: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

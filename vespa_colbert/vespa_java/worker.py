@@ -14,12 +14,16 @@ from typing import Any
 
 from vespa_colbert.errors import VespaJavaError
 from vespa_colbert.vespa_java.application import Applications
+from vespa_colbert.vespa_java.changes import Changes
+from vespa_colbert.vespa_java.documents import DocumentReader
 from vespa_colbert.vespa_java.embedder import Embedders
 from vespa_colbert.vespa_java.evaluator import Evaluators, evaluate_expression
 from vespa_colbert.vespa_java.expressions import print_expressions
 from vespa_colbert.vespa_java.global_phase import GlobalPhases
+from vespa_colbert.vespa_java.indexing import Indexers
 from vespa_colbert.vespa_java.jvm import java_class, message_chain, start_jvm
 from vespa_colbert.vespa_java.linguistics import index_terms
+from vespa_colbert.vespa_java.queries import Queries
 from vespa_colbert.vespa_java.tensor_forms import TENSOR_FORMS
 
 __all__ = ["Answer", "Request", "WorkerSettings", "main"]
@@ -110,16 +114,22 @@ def _outlive_nobody(lifeline: int, scratch: Path) -> None:
 
 def _calls(scratch: Path) -> dict[str, Callable[..., Any]]:
     applications = Applications(scratch)
-    evaluators = Evaluators(applications)
+    evaluators, embedders = Evaluators(applications), Embedders(applications)
+    global_phases = GlobalPhases(applications)
     return {
         "validate": applications.validate,
+        "compare": Changes(applications).compare,
         "arguments": evaluators.arguments,
         "evaluate": evaluators.evaluate,
         "evaluate_expression": evaluate_expression,
         "print_expressions": print_expressions,
-        "embed": Embedders(applications).embed,
-        "rerank": GlobalPhases(applications).rerank,
+        "embed": embedders.embed,
+        "index": Indexers(applications, embedders).index,
+        "global_phase_features": global_phases.features,
+        "rerank": global_phases.rerank,
+        "read_query": Queries(applications, embedders).read,
         "index_terms": index_terms,
+        "read_documents": DocumentReader(applications).read,
         "versions": _versions,
         **TENSOR_FORMS,
     }
