@@ -18,11 +18,18 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from vespa_colbert.errors import OutputError
 
-__all__ = ["FileDigest", "atomic_file", "atomic_folder", "changed_files", "digest_file"]
+__all__ = [
+    "FileDigest",
+    "atomic_file",
+    "atomic_folder",
+    "changed_files",
+    "continued_file",
+    "digest_file",
+]
 
 CHUNK_BYTES = 1 << 20
 
@@ -94,6 +101,39 @@ def atomic_file(path: Path) -> Iterator[Path]:
             _sync(path.parent)
         finally:
             part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def continued_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield what an earlier run left of a file, to read and to go on with; named at the end.
+
+    Until the block ends well it stands beside ``path`` as ``PATH.partial``, and stays there when
+    the block fails. Where that is absent, a copy of ``path`` is what there is.
+
+    Args:
+        path: Final name. Its parent folder is made if need be.
+
+    Yields:
+        The partial file, at its beginning.
+
+    Raises:
+        OutputError: If the path cannot be written, or another process is writing it.
+    """
+    path = path.absolute()
+    partial = path.with_name(f"{path.name}.partial")
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _lock(path):
+            if not partial.exists() and path.is_file():
+                with atomic_file(partial) as copy:
+                    shutil.copyfile(path, copy)
+            partial.touch()
+            with partial.open("r+b") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            partial.replace(path)
+            _sync(path.parent)
 
 
 @contextlib.contextmanager

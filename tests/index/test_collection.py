@@ -25,6 +25,38 @@ def test_a_corpus_is_read_in_order(tmp_path: Path) -> None:
     assert documents[1].fields == {"title": "", "text": "two\u2028still two"}
 
 
+def test_a_long_document_is_a_list_of_texts_and_may_be_somebodys(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "c.jsonl",
+        '{"_id": "a", "title": "T", "contexts": ["one", "", "two"], "_group": "ada"}\n'
+        '{"_id": "b", "text": "x", "contexts": ["y"]}\n',
+    )
+
+    one, two = read_corpus(path)
+
+    assert one.fields == {"title": "T", "contexts": ("one", "", "two")}
+    assert (one.group, two.group) == ("ada", "")
+    assert two.fields == {"title": "", "text": "x", "contexts": ("y",)}
+
+
+@pytest.mark.parametrize(
+    ("contexts", "fragment"),
+    [
+        ('"one text"', 'expected a list of texts "contexts", got'),
+        ('["one", 2]', 'expected a text "contexts[1]", got int 2'),
+        ('["", " "]', 'expected a "contexts" with words'),
+        ("[]", 'expected a "contexts" with words'),
+    ],
+)
+def test_a_bad_list_of_texts_is_named(tmp_path: Path, contexts: str, fragment: str) -> None:
+    path = written(tmp_path / "c.jsonl", f'{{"_id": "a", "contexts": {contexts}}}\n')
+
+    with pytest.raises(CollectionError) as caught:
+        read_corpus(path)
+
+    assert f"{path} line 1: {fragment}" in str(caught.value)
+
+
 def test_a_byte_order_mark_and_carriage_returns_are_no_part_of_the_text(tmp_path: Path) -> None:
     path = written(tmp_path / "c.jsonl", b"\xef\xbb\xbf" + GOOD.strip().encode() + b"\r\n")
 

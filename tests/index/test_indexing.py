@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from vespa_colbert.errors import SchemaSyntaxError
+from vespa_colbert.errors import CollectionError, SchemaSyntaxError
 from vespa_colbert.index.indexing import read_embed_statement
+
+TO_CONTEXTS = "| embed colbert context | attribute"
 
 
 @pytest.mark.parametrize(
@@ -26,14 +28,15 @@ def test_the_embedded_text_is_read_from_the_statement(
 
     assert statement is not None
     assert statement.component == component
-    assert statement.text({"text": "body"}) == text
+    assert statement.texts({"text": "body"}) == [text]
 
 
 def test_nothing_is_embedded_where_a_field_is_absent() -> None:
     statement = read_embed_statement("input text | embed colbert | attribute", "here")
 
     assert statement is not None
-    assert statement.text({"title": "x"}) is None
+    assert statement.texts({"title": "x"}) is None
+    assert statement.passages({"title": "x"}) == {}
 
 
 def test_a_statement_without_embed_embeds_nothing() -> None:
@@ -44,13 +47,56 @@ def test_a_statement_without_embed_embeds_nothing() -> None:
     "indexing",
     [
         "input text | lowercase | embed colbert | attribute",
-        "input text | embed colbert context | attribute",
         "input a || input b | embed colbert | attribute",
         "for_each { embed } | attribute",
         "input text | chunk fixed-length 1024 | embed colbert | attribute",
         "input text | attribute | embed colbert",
+        "input text | chunk semantic | embed colbert context | attribute",
+        "input text | chunk fixed-length 0 | embed colbert context | attribute",
+        "input text | chunk | embed colbert context | attribute",
+        "input texts | for_each { lowercase } | embed colbert context | attribute",
+        "input texts | for_each { _ } | embed colbert | attribute",
+        "input texts | embed colbert context more | attribute",
     ],
 )
 def test_what_is_not_understood_is_an_error_and_never_another_text(indexing: str) -> None:
     with pytest.raises(SchemaSyntaxError, match=r"here: .*not understood"):
         read_embed_statement(indexing, "here")
+
+
+@pytest.mark.parametrize(
+    ("indexing", "passages"),
+    [
+        ("input contexts | embed colbert context | attribute", {0: "one", 3: "two"}),
+        (
+            f'input contexts | for_each {{ (input title || "") . ": " . _ }} {TO_CONTEXTS}',
+            {0: "Red: one", 1: "Red: ", 2: "Red:  \t", 3: "Red: two"},
+        ),
+        ("input text | chunk sentence | embed colbert context | attribute", {0: "A b.", 1: " C!"}),
+        (
+            f'input text | chunk fixed-length 4 | for_each {{ "-" . _ }} {TO_CONTEXTS}',
+            {0: "-A b.", 1: "- C!"},
+        ),
+    ],
+)
+def test_a_list_is_embedded_element_by_element_and_blank_ones_are_left_out(
+    indexing: str, passages: dict[int, str]
+) -> None:
+    statement = read_embed_statement(indexing, "here")
+
+    assert statement is not None
+    assert statement.dimension == "context"
+    document = {"title": "Red", "text": "A b. C!", "contexts": ["one", "", " \t", "two"]}
+    assert statement.passages(document) == passages
+
+
+def test_a_list_where_a_text_is_embedded_is_an_error_and_so_is_the_other_way_round() -> None:
+    one = read_embed_statement("input contexts | embed colbert | attribute", "here")
+    several = read_embed_statement("input text | embed colbert context | attribute", "here")
+
+    assert one is not None
+    assert several is not None
+    with pytest.raises(CollectionError, match="expected a text, got a list of 2"):
+        one.texts({"contexts": ["a", "b"]})
+    with pytest.raises(CollectionError, match="expected a list of texts, got a text 'a'"):
+        several.texts({"text": "a"})

@@ -63,3 +63,28 @@ def test_values_of_another_width_or_dtype_are_refused(values: np.ndarray) -> Non
 def test_a_type_without_one_token_and_one_component_dimension_is_refused(kind: str) -> None:
     with pytest.raises(ArrayError, match="one mapped and one indexed dimension"):
         DocumentRows(type=TensorType.parse(kind), offsets=OFFSETS, values=VALUES)
+
+
+BFLOAT16 = TensorType.parse("tensor<bfloat16>(dt{},x[2])")
+# 1.5, -2, 0.25 and infinity, of which bfloat16 keeps the upper two bytes.
+CELLS = np.array([[1.5, -2.0], [0.25, np.inf]], np.float32)
+HALVES = np.array([[0x3FC0, 0xC000], [0x3E80, 0x7F80]], np.uint16)
+
+
+@pytest.mark.parametrize("values", [CELLS, HALVES])
+def test_bfloat16_takes_two_bytes_a_cell(values: np.ndarray) -> None:
+    rows = DocumentRows(type=BFLOAT16, offsets=np.array([0, 2], np.int64), values=values)
+
+    assert rows.values.dtype == np.uint16
+    assert np.array_equal(rows.values, HALVES)
+    assert np.array_equal(rows.cells, CELLS)
+    assert rows.cells.dtype == np.float32
+    assert rows.document(0) == Tensor.rows(BFLOAT16, CELLS)
+    assert np.array_equal(rows.select(np.array([0, 0])).values, np.tile(HALVES, (2, 1)))
+
+
+def test_a_float_that_bfloat16_cannot_hold_is_refused() -> None:
+    values = np.array([[0.1, 1.0]], np.float32)
+
+    with pytest.raises(ArrayError, match="not a bfloat16 value"):
+        DocumentRows(type=BFLOAT16, offsets=np.array([0, 1], np.int64), values=values)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +7,8 @@ import pytest
 
 from vespa_colbert.app.schema import Field, Schema
 from vespa_colbert.arrays import TokenVectors
-from vespa_colbert.errors import CollectionError, IndexFolderError, OutputError
-from vespa_colbert.index import Document, build_index, open_index, write_feed
+from vespa_colbert.errors import IndexFolderError, OutputError
+from vespa_colbert.index import Document, build_index, open_index
 
 EMBED = ('(input title || "") . " " . (input text || "") | embed colbert | attribute',)
 SCHEMA = Schema(
@@ -50,7 +49,7 @@ def test_an_index_gives_back_documents_and_cells(tmp_path: Path) -> None:
         np.unpackbits(bits.values.view(np.uint8), axis=1), np.concatenate(vectors) > 0
     )
     assert np.array_equal(
-        cut.values.view(np.uint32),
+        cut.cells.view(np.uint32),
         floats.values[:, :4].copy().view(np.uint32) & np.uint32(0xFFFF0000),
     )
     assert index.positions == {"a/1": 0, "b": 1}
@@ -128,32 +127,3 @@ def test_a_schema_that_embeds_nothing_is_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(IndexFolderError, match="no tensor field is filled by embed"):
         build_index(DOCUMENTS, schema, embed, tmp_path / "index", origin={})
-
-
-def test_the_feed_is_put_operations_with_text_fields(tmp_path: Path) -> None:
-    count = write_feed(DOCUMENTS, tmp_path / "feed.jsonl", namespace="ns", document_type="passage")
-
-    lines = (tmp_path / "feed.jsonl").read_text(encoding="utf-8").split("\n")
-    assert count == 2
-    assert lines[-1] == ""
-    assert json.loads(lines[0]) == {
-        "put": "id:ns:passage::a/1",
-        "fields": {"id": "a/1", "title": "t", "text": "one two"},
-    }
-
-
-@pytest.mark.parametrize("character", ["\x00", "\x0b", "\ufdd0", "\uffff", "\U0001fffe"])
-def test_a_character_that_vespa_refuses_stops_the_feed(tmp_path: Path, character: str) -> None:
-    documents = [Document(id="a", fields={"text": f"x{character}"})]
-
-    with pytest.raises(CollectionError, match=f"U\\+{ord(character):04X} at character 1"):
-        write_feed(documents, tmp_path / "feed.jsonl", namespace="n", document_type="d")
-
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("character", ["\t", "\n", "\x7f", "\ufde0", "\U0001f600", "\u0085"])
-def test_a_character_that_vespa_takes_is_fed(tmp_path: Path, character: str) -> None:
-    documents = [Document(id="a", fields={"text": f"x{character}"})]
-
-    assert write_feed(documents, tmp_path / "f.jsonl", namespace="n", document_type="d") == 1

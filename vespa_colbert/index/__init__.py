@@ -5,33 +5,53 @@ from __future__ import annotations
 from vespa_colbert.index.collection import (
     Document,
     Query,
+    iterate_corpus,
     read_corpus,
     read_qrels,
     read_queries,
 )
-from vespa_colbert.index.feed import write_feed
-from vespa_colbert.index.rows import DocumentRows
+from vespa_colbert.index.document_ids import document_id
+from vespa_colbert.index.embedding import embedded_fields, embedded_passages, tensor_fields
+from vespa_colbert.index.feed import (
+    Feed,
+    FeedFields,
+    FeedResult,
+    resume_feed,
+    stream_feed,
+    write_feed,
+)
+from vespa_colbert.index.index_reader import IndexReader, read_index
+from vespa_colbert.index.rows import ContextRows, DocumentRows
 from vespa_colbert.index.store import (
     LocalIndex,
     build_index,
-    embedded_text,
     is_index_folder,
     open_index,
-    tensor_fields,
 )
 
 __all__ = [
+    "ContextRows",
     "Document",
     "DocumentRows",
+    "Feed",
+    "FeedFields",
+    "FeedResult",
+    "IndexReader",
     "LocalIndex",
     "Query",
     "build_index",
-    "embedded_text",
+    "document_id",
+    "embedded_fields",
+    "embedded_passages",
     "is_index_folder",
+    "iterate_corpus",
     "open_index",
     "read_corpus",
+    "read_index",
     "read_qrels",
     "read_queries",
+    "resume_feed",
+    "stream_feed",
     "tensor_fields",
     "write_feed",
 ]

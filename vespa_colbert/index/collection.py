@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vespa_colbert.errors import CollectionError
+from vespa_colbert.json_lines import json_object, numbered_lines, valid_text
 
-__all__ = ["Document", "Query", "read_corpus", "read_qrels", "read_queries"]
+__all__ = ["Document", "Query", "iterate_corpus", "read_corpus", "read_qrels", "read_queries"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,11 +19,19 @@ class Document:
 
     Attributes:
         id: The user's id, unique in the corpus.
-        fields: Field name → text; ``title`` and ``text`` in BEIR's form.
+        fields: Field name → text; ``title`` and ``text`` in BEIR's form. A long document has
+            ``contexts``, a list of texts.
+        group: Whose it is, for personal search: ``alice`` in ``id:ns:type:g=alice:key``.
     """
 
     id: str
-    fields: Mapping[str, str]
+    fields: Mapping[str, str | Sequence[str]]
+    group: str = ""
+
+    def text(self, name: str) -> str:
+        """Return the text of a field, of a list one text a line; empty if it is absent."""
+        value = self.fields.get(name, "")
+        return value if isinstance(value, str) else "\n".join(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,22 +43,34 @@ class Query:
 
 
 def read_corpus(path: Path) -> list[Document]:
-    """Return the documents of a JSON-lines file: ``{"_id": …, "title": …, "text": …}`` a line.
-
-    ``title`` may be absent; other keys are left alone.
+    """Return the documents of a JSON-lines file; see ``iterate_corpus``.
 
     Raises:
-        CollectionError: With file and line, if a line is no JSON object, has no ``_id`` or no
-            ``text``, has a value that is no text, or an id occurs twice; or if nothing is there.
+        CollectionError: With file and line, if a line is bad.
     """
-    documents = []
+    return list(iterate_corpus(path))
+
+
+def iterate_corpus(path: Path) -> Iterator[Document]:
+    """Yield the documents of a JSON-lines file: ``{"_id": …, "title": …, "text": …}`` a line.
+
+    ``title`` may be absent. ``contexts``, a list of texts, may stand beside ``text`` or for it, and
+    ``_group`` says whose the document is. Other keys are left alone.
+
+    Raises:
+        CollectionError: With file and line, if a line is no JSON object, has no ``_id`` or neither
+            ``text`` nor ``contexts``, has a value that is no text, or an id occurs twice; or if
+            nothing is there.
+    """
     for where, row in _json_lines(path, "document"):
-        text = _text(row, "text", where)
-        if not text.strip():
-            raise CollectionError(f'{where}: expected a "text" with words, got an empty one')
         title = _text(row, "title", where) if row.get("title") is not None else ""
-        documents.append(Document(id=row["_id"], fields={"title": title, "text": text}))
-    return documents
+        fields: dict[str, str | Sequence[str]] = {"title": title}
+        if row.get("contexts") is not None:
+            fields["contexts"] = _texts(row, "contexts", where)
+        if row.get("text") is not None or "contexts" not in fields:
+            fields["text"] = _with_words(_text(row, "text", where), "text", where)
+        group = _text(row, "_group", where) if row.get("_group") is not None else ""
+        yield Document(id=row["_id"], fields=fields, group=group)
 
 
 def read_queries(path: Path) -> list[Query]:
@@ -75,7 +95,7 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
             whole number.
     """
     qrels: dict[str, dict[str, int]] = {}
-    for number, line in _lines(path):
+    for number, line in numbered_lines(path):
         parts = line.split("\t")
         if len(parts) != 3:
             raise CollectionError(
@@ -100,16 +120,9 @@ def _json_lines(path: Path, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
         CollectionError: For a line that is no object or whose id is missing or known.
     """
     seen: dict[str, int] = {}
-    for number, line in _lines(path):
+    for number, line in numbered_lines(path):
         where = f"{path} line {number}"
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise CollectionError(
-                f"{where}: expected a JSON object, got {line[:60]!r} ({error})"
-            ) from None
-        if not isinstance(row, dict):
-            raise CollectionError(f"{where}: expected a JSON object, got {line[:60]!r}")
+        row = json_object(line, where)
         identifier = _text(row, "_id", where)
         if not identifier:
             raise CollectionError(f'{where}: expected a {what} with an "_id", got an empty one')
@@ -123,6 +136,34 @@ def _json_lines(path: Path, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
         raise CollectionError(f"{path}: expected at least one {what}, got an empty file")
 
 
+def _with_words(text: str, key: str, where: str) -> str:
+    """Return a text.
+
+    Raises:
+        CollectionError: If it is empty or all whitespace.
+    """
+    if not text.strip():
+        raise CollectionError(f'{where}: expected a "{key}" with words, got an empty one')
+    return text
+
+
+def _texts(row: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
+    """Return a list of texts of the row.
+
+    Raises:
+        CollectionError: If it is none, one of them is no text, or none has words.
+    """
+    value = row[key]
+    if not isinstance(value, list):
+        raise CollectionError(f'{where}: expected a list of texts "{key}", got {value!r:.40}')
+    texts = tuple(
+        _text({f"{key}[{place}]": each}, f"{key}[{place}]", where)
+        for place, each in enumerate(value)
+    )
+    _with_words("".join(texts), key, where)
+    return texts
+
+
 def _text(row: Mapping[str, Any], key: str, where: str) -> str:
     """Return a text of the row.
 
@@ -134,31 +175,4 @@ def _text(row: Mapping[str, Any], key: str, where: str) -> str:
         got = f"no {key}" if key not in row else f"{type(value).__name__} {value!r:.40}"
         keys = ", ".join(sorted(row)) or "none"
         raise CollectionError(f'{where}: expected a text "{key}", got {got} (keys: {keys})')
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise CollectionError(
-            f'{where}: "{key}" holds half of a surrogate pair at character {error.start}'
-        ) from None
-    return value
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield number (from 1) and text of every line that is not blank.
-
-    Raises:
-        CollectionError: If the file cannot be read or is not UTF-8.
-    """
-    if not path.is_file():
-        raise CollectionError(f"{path}: expected a file, found none; check the path")
-    with path.open("rb") as stream:
-        for number, raw in enumerate(stream, start=1):
-            try:
-                line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-            except UnicodeDecodeError as error:
-                raise CollectionError(
-                    f"{path} line {number}: expected UTF-8, got byte {raw[error.start]:#04x} "
-                    f"at {error.start}"
-                ) from None
-            if line.strip():
-                yield number, line
+    return valid_text(value, key, where)

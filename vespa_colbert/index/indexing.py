@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
+from typing import TypeAlias
 
-from vespa_colbert.errors import SchemaSyntaxError
+from vespa_colbert.errors import CollectionError, SchemaSyntaxError
+from vespa_colbert.index.chunkers import Chunk, chunker, is_blank
 
-__all__ = ["EmbedStatement", "read_embed_statement"]
+__all__ = ["EmbedStatement", "TextFields", "read_embed_statement", "read_text_statement"]
 
-TOKEN = re.compile(r'\s*(?:(\|\||[|.();])|("(?:[^"\\]|\\.)*")|([A-Za-z_][A-Za-z0-9_]*))')
+TextFields: TypeAlias = Mapping[str, str | Sequence[str]]
+"""Name of a field → its text, or its texts in order."""
+
+TOKEN = re.compile(
+    r'\s*(?:(\|\||[|.();{}])|("(?:[^"\\]|\\.)*")|([A-Za-z_][A-Za-z0-9_-]*)|([0-9]+))'
+)
 STORES = frozenset({"attribute", "index", "summary"})
+ELEMENT = "_"
+"""What the indexing language calls the element at hand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One piece of the embedded text.
+    """One piece of a text that is put together.
 
     Attributes:
-        field: Name of the document field, or ``None`` for a fixed text.
+        field: Name of the document field, ``_`` for the element at hand, or ``None`` for a fixed
+            text.
         text: The fixed text; for a field, what stands for it where it is absent (``None``: then
-            nothing is embedded at all).
+            there is no text at all).
     """
 
     field: str | None
@@ -31,32 +42,72 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbedStatement:
-    """An indexing statement that embeds.
+    """An indexing statement that embeds, or one that only makes texts.
 
     Attributes:
         component: Id of the embedder, ``None`` where the statement names none.
         parts: What is put together, in order.
+        chunk: What cuts that into chunks; ``None`` if nothing does.
+        element: What is put together for each element of a list; empty for the element alone.
+        dimension: The dimension whose labels are the places in that list; empty for a single text.
+        is_embedded: Whether it embeds.
     """
 
     component: str | None
     parts: tuple[Part, ...]
+    chunk: Chunk | None = None
+    element: tuple[Part, ...] = ()
+    dimension: str = ""
+    is_embedded: bool = True
 
-    def text(self, fields: Mapping[str, str]) -> str | None:
-        """Return the text that is embedded for a document, ``None`` if a field is absent."""
-        pieces = []
-        for part in self.parts:
-            piece = part.text if part.field is None else fields.get(part.field, part.text)
-            if piece is None:
-                return None
-            pieces.append(piece)
-        return "".join(pieces)
+    def texts(self, fields: TextFields) -> list[str] | None:
+        """Return the texts that a document gives; ``None`` if a field is absent.
+
+        Args:
+            fields: The document.
+
+        Raises:
+            CollectionError: If a list is put together with texts, or stands where one text is to,
+                or the other way round.
+
+        Source: CatExpression, ForEachExpression, ChunkExpression, Vespa 8.700.24.
+        """
+        source = _put_together(self.parts, fields)
+        if source is None:
+            return None
+        is_list = not isinstance(source, str)
+        if self.chunk is not None:
+            source = self.chunk(_one_text(source))
+        elif (self.dimension or self.element) and not is_list:
+            raise CollectionError(f"expected a list of texts, got a text {source!r:.40}")
+        elif not (self.dimension or self.element):
+            return list(source) if is_list and not self.is_embedded else [_one_text(source)]
+        if not self.element:
+            return list(source)
+        made = (_put_together(self.element, {**fields, ELEMENT: each}) for each in source)
+        return [_one_text(each) for each in made if each is not None]
+
+    def passages(self, fields: TextFields) -> dict[int, str]:
+        """Return the texts that are embedded for a document, each by its place; blank ones are not.
+
+        Args:
+            fields: The document.
+
+        Raises:
+            CollectionError: As ``texts``.
+
+        Source: EmbedExpression, Vespa 8.700.24.
+        """
+        texts = self.texts(fields) or []
+        return {place: text for place, text in enumerate(texts) if not is_blank(text)}
 
 
 def read_embed_statement(indexing: str, where: str) -> EmbedStatement | None:
     """Return what an indexing statement embeds, or ``None`` if it embeds nothing.
 
     Read are ``input FIELD``, ``(input FIELD || "text")``, texts, and these joined by dots, then
-    ``| embed ID`` and where it is stored.
+    ``| chunk ID LENGTH`` and ``| for_each { … }`` where there, ``| embed ID DIMENSION`` and where
+    it is stored.
 
     Args:
         indexing: The statement, as in ``input text | embed colbert | attribute``.
@@ -69,18 +120,81 @@ def read_embed_statement(indexing: str, where: str) -> EmbedStatement | None:
     """
     if not re.search(r"\bembed\b", indexing):
         return None
-    tokens = _tokens(indexing, where)
-    steps = _split(tokens, "|")
-    embed = next((place for place, step in enumerate(steps) if step[0] == "embed"), 0)
-    stored = all(len(step) == 1 and step[0] in STORES for step in steps[embed + 1 :])
-    if embed != 1 or len(steps[1]) > 2 or not stored:
-        raise SchemaSyntaxError(_not_understood(indexing, where))
-    parts = [_part(piece, indexing, where) for piece in _split(steps[0], ".")]
-    component = steps[1][1] if len(steps[1]) == 2 else None
-    return EmbedStatement(component=component, parts=tuple(parts))
+    return _read(indexing, where, is_embedded=True)
 
 
-def _part(piece: list[str], indexing: str, where: str) -> Part:
+def read_text_statement(indexing: str, where: str) -> EmbedStatement | None:
+    """Return what an indexing statement makes of other fields, or ``None`` if it names none.
+
+    Args:
+        indexing: The statement, as in ``input text | chunk sentence | summary``.
+        where: Names the field in an error.
+
+    Raises:
+        SchemaSyntaxError: If it makes it in a way that is not understood.
+    """
+    if not re.search(r"\binput\b", indexing):
+        return None
+    return _read(indexing, where, is_embedded=False)
+
+
+def _read(indexing: str, where: str, *, is_embedded: bool) -> EmbedStatement:
+    """Return a statement.
+
+    Raises:
+        SchemaSyntaxError: If it is none of the forms read.
+    """
+    steps = _split(_tokens(indexing, where), "|")
+    stored = [*takewhile(lambda step: len(step) == 1 and step[0] in STORES, reversed(steps))]
+    steps = steps[: len(steps) - len(stored)]
+    embed = steps.pop() if is_embedded and steps[-1][0] == "embed" else []
+    bad = SchemaSyntaxError(_not_understood(indexing, where))
+    if is_embedded != bool(embed) or not steps or not 0 <= len(embed) <= 3:
+        raise bad
+    source, *others = steps
+    parts = tuple(_part(piece, bad) for piece in _split(source, "."))
+    chunk = _chunk(others.pop(0), where) if others and others[0][0] == "chunk" else None
+    element = _element(others.pop(0), bad) if others and others[0][0] == "for_each" else ()
+    dimension = embed[2] if len(embed) == 3 else ""
+    if others or (is_embedded and (element or chunk) and not dimension):
+        raise bad
+    return EmbedStatement(
+        component=embed[1] if len(embed) > 1 else None,
+        parts=parts,
+        chunk=chunk,
+        element=element,
+        dimension=dimension,
+        is_embedded=is_embedded,
+    )
+
+
+def _chunk(step: list[str], where: str) -> Chunk:
+    """Return the chunker that a step names.
+
+    Raises:
+        SchemaSyntaxError: If it is not known here.
+    """
+    try:
+        return chunker(step[1] if len(step) > 1 else "", tuple(step[2:]))
+    except SchemaSyntaxError as error:
+        raise SchemaSyntaxError(f"{where}: {error}; its texts are not understood") from None
+
+
+def _element(step: list[str], bad: SchemaSyntaxError) -> tuple[Part, ...]:
+    """Return what is put together for each element.
+
+    Raises:
+        SchemaSyntaxError: If it is none of the forms read.
+    """
+    if step[1:2] != ["{"] or step[-1] != "}" or len(step) < 4:
+        raise bad
+    return tuple(
+        Part(field=ELEMENT, text=None) if piece == [ELEMENT] else _part(piece, bad)
+        for piece in _split(step[2:-1], ".")
+    )
+
+
+def _part(piece: list[str], bad: SchemaSyntaxError) -> Part:
     """Return one piece of the text.
 
     Raises:
@@ -93,7 +207,29 @@ def _part(piece: list[str], indexing: str, where: str) -> Part:
             return Part(field=field, text=None)
         case ["(", "input", field, "||", text, ")"] if text.startswith('"'):
             return Part(field=field, text=json.loads(text))
-    raise SchemaSyntaxError(_not_understood(indexing, where))
+    raise bad
+
+
+def _put_together(parts: tuple[Part, ...], fields: TextFields) -> str | Sequence[str] | None:
+    """Return the text of some parts, or the list that a single part names; ``None`` for none."""
+    pieces = []
+    for part in parts:
+        piece = part.text if part.field is None else fields.get(part.field, part.text)
+        if piece is None:
+            return None
+        pieces.append(piece)
+    return pieces[0] if len(pieces) == 1 else "".join(map(_one_text, pieces))
+
+
+def _one_text(value: str | Sequence[str]) -> str:
+    """Return a text.
+
+    Raises:
+        CollectionError: If it is a list.
+    """
+    if not isinstance(value, str):
+        raise CollectionError(f"expected a text, got a list of {len(value)}")
+    return value
 
 
 def _tokens(indexing: str, where: str) -> list[str]:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vespa_colbert.arrays import bfloat16_bits, bfloat16_values
 from vespa_colbert.errors import ArrayError
-from vespa_colbert.tensor import Tensor, TensorType
+from vespa_colbert.tensor import CellType, Tensor, TensorType
 
-__all__ = ["DocumentRows"]
+__all__ = ["ContextRows", "DocumentRows", "text_tensor"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -21,10 +22,13 @@ class DocumentRows:
     Attributes:
         type: Type of the field: one mapped dimension (the token), one indexed.
         offsets: (document + 1,) int64: the rows of document i are ``offsets[i]:offsets[i + 1]``.
-        values: (row, width) of the cell type's dtype; row j of a document has the label ``str(j)``.
+        values: (row, width) of the cell type's dtype, or uint16 for bfloat16, the upper halves of
+            its float32 values, which may be given too; row j of a document has the label
+            ``str(j)``.
 
     Raises:
-        ArrayError: If offsets and values contradict each other or the type.
+        ArrayError: If offsets and values contradict each other or the type, or a value given as
+            float32 is none of bfloat16.
     """
 
     type: TensorType
@@ -34,6 +38,9 @@ class DocumentRows:
     def __post_init__(self) -> None:
         if len(self.type.mapped) != 1 or len(self.type.indexed) != 1:
             raise ArrayError(f"{self.type}: expected one mapped and one indexed dimension")
+        is_wide = self.values.dtype == np.float32
+        if self.type.cell_type is CellType.BFLOAT16 and is_wide:
+            object.__setattr__(self, "values", bfloat16_bits(self.values))
         if self.values.shape[1:] != self.type.shape or self.values.dtype != self._dtype:
             raise ArrayError(
                 f"{self.type}: expected rows of shape {self.type.shape} and dtype {self._dtype}, "
@@ -46,7 +53,16 @@ class DocumentRows:
 
     @property
     def _dtype(self) -> np.dtype[Any]:
-        return self.type.cell_type.dtype
+        cell_type = self.type.cell_type
+        return np.dtype(np.uint16) if cell_type is CellType.BFLOAT16 else cell_type.dtype
+
+    @property
+    def cells(self) -> NDArray[Any]:
+        """The values as tensors hold them: (row, width) of the cell type's dtype."""
+        return self._cells(self.values)
+
+    def _cells(self, values: NDArray[Any]) -> NDArray[Any]:
+        return bfloat16_values(values) if values.dtype == np.uint16 else values
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -59,7 +75,7 @@ class DocumentRows:
         """
         self._check_positions(np.array([position]))
         start, end = self.offsets[position], self.offsets[position + 1]
-        return Tensor.rows(self.type, self.values[start:end])
+        return Tensor.rows(self.type, self._cells(self.values[start:end]))
 
     def _check_positions(self, positions: NDArray[np.int64]) -> None:
         if len(positions) and not 0 <= positions.min() <= positions.max() < len(self):
@@ -80,3 +96,101 @@ class DocumentRows:
         within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
         values = self.values[np.repeat(self.offsets[positions], lengths) + within]
         return DocumentRows(type=self.type, offsets=offsets, values=values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ContextRows:
+    """The values of a field such as ``tensor<int8>(context{},token{},x[16])`` for many documents.
+
+    Attributes:
+        type: Type of the field: two mapped dimensions, one indexed.
+        outer: The dimension whose labels are places in the document's list of texts; those of the
+            other one are the places of the token in its text.
+        rows: The rows of all texts of each document, as if they were one text.
+        contexts: (row,) int64, the place of each row's text; in each document the rows of a text
+            stand together.
+
+    Raises:
+        ArrayError: If they contradict each other or the type.
+    """
+
+    type: TensorType
+    outer: str
+    rows: DocumentRows
+    contexts: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        inner = self.type.without(self.outer)
+        if len(self.type.mapped) != 2 or self.rows.type != inner:
+            raise ArrayError(f"{self.type}: expected rows of {inner}, got {self.rows.type}")
+        if self.contexts.shape != (len(self.values),) or (self.contexts < 0).any():
+            raise ArrayError(f"{self.type}: expected a place for each of {len(self.values)} rows")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """Where the rows of each document begin: (document + 1,) int64."""
+        return self.rows.offsets
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """The rows as they are kept."""
+        return self.rows.values
+
+    @property
+    def cells(self) -> NDArray[Any]:
+        """The rows as tensors hold them: (row, width) of the cell type's dtype."""
+        return self.rows.cells
+
+    @property
+    def tokens(self) -> NDArray[np.int64]:
+        """The place of each row's token in its text: (row,) int64."""
+        places = np.arange(len(self.values))
+        documents = np.repeat(np.arange(len(self)), np.diff(self.offsets))
+        is_first = np.ones(len(places), np.bool_)
+        is_first[1:] = (np.diff(self.contexts) != 0) | (np.diff(documents) != 0)
+        starts = np.maximum.accumulate(np.where(is_first, places, 0))
+        return np.asarray(places - starts, np.int64)
+
+    @property
+    def codes(self) -> NDArray[np.int64]:
+        """The labels of each row as numbers, in the order of the type: (row, 2) int64."""
+        columns = [self.contexts, self.tokens]
+        is_first = self.type.mapped[0] == self.outer
+        return np.stack(columns if is_first else columns[::-1], axis=1)
+
+    @property
+    def labels(self) -> tuple[tuple[str, ...], ...]:
+        """For each mapped dimension the labels that the codes point to."""
+        most = self.codes.max(axis=0, initial=-1).tolist()
+        return tuple(tuple(map(str, range(each + 1))) for each in most)
+
+    def document(self, position: int) -> Tensor:
+        """Return the tensor of one document.
+
+        Raises:
+            ArrayError: If there is no such document.
+        """
+        cells = self.rows.document(position).values
+        part = slice(int(self.offsets[position]), int(self.offsets[position + 1]))
+        return Tensor(self.type, self.codes[part], self.labels, cells)
+
+
+def text_tensor(rows: DocumentRows | ContextRows, position: int, place: int) -> Tensor:
+    """Return the vectors of one text of a document, its tokens counted from 0.
+
+    Args:
+        rows: The field.
+        position: Of the document.
+        place: Of the text in the document's list; 0 where it has one text.
+
+    Raises:
+        ArrayError: If there is no such document.
+    """
+    if isinstance(rows, DocumentRows):
+        return rows.document(position)
+    every = rows.rows.document(position)
+    start, end = rows.offsets[position], rows.offsets[position + 1]
+    return Tensor.rows(every.type, every.values[rows.contexts[start:end] == place])

@@ -15,10 +15,10 @@ from vespa_colbert.files import digest_file
 from vespa_colbert.index import (
     LocalIndex,
     build_index,
+    embedded_fields,
     open_index,
     read_corpus,
     tensor_fields,
-    write_feed,
 )
 from vespa_colbert.pipeline.reporter import Made, Reporter, Silent
 
@@ -73,6 +73,9 @@ def embed_corpus(
         return Made(value=open_index(output, origin=origin), reused=True)
     except IndexFolderError:
         embedder = LocalEmbedder(model, threads=threads)
+    for name, field in embedded_fields(schema).items():
+        if not field.holds_tokens:
+            tell.say(f"field {name} holds no token vectors: it is left out of the local index")
     with tell.track("embedding", len(documents)) as progress:
         index = build_index(
             documents,
@@ -83,13 +86,3 @@ def embed_corpus(
             progress=progress,
         )
     return Made(value=index, reused=False)
-
-
-def feed_corpus(index: LocalIndex, path: Path, *, namespace: str, schema: Schema) -> int:
-    """Return the number of put operations written to a Vespa feed file.
-
-    Raises:
-        CollectionError: If a text has a character that Vespa refuses.
-        OutputError: If the file cannot be written.
-    """
-    return write_feed(index.documents, path, namespace=namespace, document_type=schema.name)

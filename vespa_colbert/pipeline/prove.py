@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vespa_colbert.app.build import EMBEDDER_NAME
-from vespa_colbert.index import embedded_text, tensor_fields
-from vespa_colbert.index.indexing import read_embed_statement
+from vespa_colbert.errors import VespaJavaError
+from vespa_colbert.index import embedded_fields
+from vespa_colbert.pipeline.query import holds_tokens, other_inputs, token_inputs
 from vespa_colbert.pipeline.reporter import Reporter, Silent
 from vespa_colbert.pipeline.search import Searcher
 from vespa_colbert.rank import Ranker
-from vespa_colbert.rank.expand import calls
-from vespa_colbert.rank.language.nodes import Node
-from vespa_colbert.tensor import TensorType
-from vespa_colbert.verify import ParityReport, Rung, compare_embeddings, compare_scores
+from vespa_colbert.rank.expand import calls, plain
+from vespa_colbert.rank.language.nodes import Call, Node, Operation
+from vespa_colbert.rank.language.parser import parse_expression
+from vespa_colbert.tensor import CellType, TensorType
+from vespa_colbert.verify import (
+    ParityReport,
+    Rung,
+    compare_embeddings,
+    compare_results,
+    compare_scores,
+)
 from vespa_colbert.verify.judges import (
     JavaEmbeddings,
     JavaScores,
@@ -28,12 +36,13 @@ from vespa_colbert.verify.judges import (
 )
 from vespa_colbert.verify.parity import SCORES_TOLERANCE
 from vespa_colbert.verify.report import RungCount
-from vespa_colbert.vespa_java import EmbedderComponent, VespaJava
+from vespa_colbert.verify.result_judges import JavaResults, LocalResults
+from vespa_colbert.vespa_java import EmbedderComponent, EmbedderFiles, VespaJava
 
 __all__ = ["ProofOptions", "prove"]
 
 CONTENT_NODE = frozenset({"bm25", "closeness", "distance", "firstPhase", "secondPhase"})
-"""Features that the local ranker has and the Java judge has not: a content node computes them."""
+"""Features that a content node computes: the Java judge is given the local ranker's values."""
 
 RESULT = frozenset({
     "normalize_linear",
@@ -42,6 +51,9 @@ RESULT = frozenset({
     "relevanceScore",
 })
 """Features that a hit has among others only, not by itself."""
+
+DIVIDES = "Cannot perform divide on tensor"
+"""What Vespa's Java says of ``1 / tensor``. Source: DoubleValue.divide, Vespa 8.700.24."""
 
 REPEATED_PAIRS = 10
 """Pairs for an expression that another profile has been proved with already."""
@@ -91,8 +103,7 @@ def prove(
     sampled = np.sort(random.choice(len(searcher.index), count, replace=False))
     cases = _text_cases(searcher, asked, sampled)
     local = LocalEmbeddings(embedder=searcher.embedder, index=searcher.index)
-    component = EmbedderComponent(folder=searcher.application, component_id=_component(searcher))
-    theirs = JavaEmbeddings(java=java, component=component)
+    theirs = JavaEmbeddings(java=java, component=_component(searcher))
     with tell.track("embedding with Vespa's Java", len(cases)) as progress:
         rungs = compare_embeddings(cases, (local, theirs), progress)
     rungs += _score_rungs(searcher, java, asked, options, tell)
@@ -107,19 +118,23 @@ def _some_queries(searcher: Searcher, queries: Mapping[str, str], count: int) ->
         return dict(list(queries.items())[:count])
     found = {}
     for document in searcher.index.documents[:count]:
-        words = (document.fields.get("title") or document.fields.get("text", "")).split()
+        said = document.text("title") or document.text("text") or document.text("contexts")
+        words = said.split()
         found[f"title of {document.id}"] = " ".join(words[:8])
     return found
 
 
-def _component(searcher: Searcher) -> str:
-    """Return the id of the component that fills the tensor fields."""
-    for field in tensor_fields(searcher.schema):
-        for indexing in field.indexing:
-            statement = read_embed_statement(indexing, field.name)
-            if statement is not None and statement.component is not None:
-                return statement.component
-    return EMBEDDER_NAME
+def _component(searcher: Searcher) -> EmbedderComponent | EmbedderFiles:
+    """Return what fills the tensor fields: the package's component, or the model that fed them."""
+    fields = embedded_fields(searcher.schema)
+    if any(searcher.schema.field(name).in_document for name in fields):
+        folder = searcher.embedder.folder
+        return EmbedderFiles(
+            model=folder.model_path, tokenizer=folder.tokenizer_path, spec=folder.embedder
+        )
+    names = [each.statement.component for each in fields.values() if each.holds_tokens]
+    name = next(filter(None, names), EMBEDDER_NAME)
+    return EmbedderComponent(folder=searcher.application, component_id=name)
 
 
 def _text_cases(
@@ -129,8 +144,8 @@ def _text_cases(
     inputs = {
         f"query({name})": each
         for profile in searcher.schema.rank_profiles
-        for name, each in searcher.schema.profile(profile.name).input_types.items()
-        if not each.is_number
+        for name, each in token_inputs(searcher.schema.profile(profile.name)).items()
+        if holds_tokens(each) and each.cell_type is not CellType.INT8
     }
     cases = [
         TextCase(name=f"query {name}", text=text, role="query", targets=inputs)
@@ -138,20 +153,22 @@ def _text_cases(
     ]
     for position in sampled.tolist():
         document = searcher.index.documents[position]
-        by_text: dict[str, dict[str, TensorType]] = {}
-        for name, rows in searcher.index.tensors.items():
-            text = embedded_text(searcher.schema, name, document.fields)
-            if text is not None:
-                by_text.setdefault(text, {})[f"{searcher.schema.name}.{name}"] = rows.type
+        by_text: dict[tuple[int, str], dict[str, TensorType]] = {}
+        for name, field in embedded_fields(searcher.schema).items():
+            if name in searcher.index.tensors:
+                for each in field.statement.passages(document.fields).items():
+                    destination = f"{searcher.schema.name}.{name}"
+                    by_text.setdefault(each, {})[destination] = field.inner_type
         cases += [
             TextCase(
-                name=f"document {document.id}",
+                name=f"document {document.id}" + (f" text {place}" if place else ""),
                 text=text,
                 role="document",
                 targets=targets,
                 document=position,
+                place=place,
             )
-            for text, targets in by_text.items()
+            for (place, text), targets in by_text.items()
         ]
     return cases
 
@@ -196,17 +213,23 @@ class _Sample:
 def _score_rung(
     searcher: Searcher, java: VespaJava, job: tuple[Ranker, str], sample: _Sample
 ) -> Rung:
-    """Return the rung of one phase of one profile."""
+    """Return the rung of one phase of one profile.
+
+    Raises:
+        VespaJavaError: If Vespa's code cannot be run.
+    """
     ranker, phase = job
     node = ranker.phases[phase]
     name = f"score, {ranker.profile.name} {phase}"
-    features = {call.feature_name for call in calls(node) if call.name in CONTENT_NODE}
-    if features:
+    if others := other_inputs(ranker.profile):
         count = RungCount(name, SCORES_TOLERANCE, "relative")
-        return count.rung(f"{', '.join(sorted(features))}: computed by a content node, not by Java")
-    if among := {call.feature_name for call in calls(node) if call.name in RESULT}:
+        return count.rung(f"query({others[0]}): filled by a model that does not run here")
+    if any(call.name in RESULT for call in calls(node)):
+        return _result_rung(searcher, java, job, sample)
+    given = _given_features(calls(node))
+    if _is_given(node):
         count = RungCount(name, SCORES_TOLERANCE, "relative")
-        return count.rung(f"{', '.join(sorted(among))}: computed over a result, not for a hit")
+        return count.rung(f"{given}: computed by a content node, not by Java")
     cases = _pairs(searcher, ranker, sample)
     judges = (
         LocalScores(ranker=ranker, node=node),
@@ -215,10 +238,51 @@ def _score_rung(
             application=searcher.application,
             ranker=ranker,
             function=phase,
-            node=node,
         ),
     )
-    return compare_scores(name, cases, judges)
+    try:
+        return compare_scores(name, cases, judges, _remark(given))
+    except VespaJavaError as error:
+        if DIVIDES not in str(error):
+            raise
+        note = "divides a number by a tensor: a content node does, Java does not"
+        return RungCount(name, SCORES_TOLERANCE, "relative").rung(note)
+
+
+def _is_given(node: Node) -> bool:
+    """Return whether an expression is but a sum of what a content node computes."""
+    node = plain(node)
+    if isinstance(node, Operation):
+        return node.operator == "+" and _is_given(node.left) and _is_given(node.right)
+    return isinstance(node, Call) and node.name in CONTENT_NODE
+
+
+def _given_features(features: Sequence[Call]) -> str:
+    """Return which features the judge is given, as no Java computes them; empty for none."""
+    return ", ".join(sorted({each.feature_name for each in features if each.name in CONTENT_NODE}))
+
+
+def _remark(given: str) -> str:
+    return f"own value not checked, computed by a content node: {given}" if given else ""
+
+
+def _result_rung(
+    searcher: Searcher, java: VespaJava, job: tuple[Ranker, str], sample: _Sample
+) -> Rung:
+    """Return the rung of a phase over whole results, which the container computes."""
+    ranker, phase = job
+    hits = max(1, sample.pairs // max(1, len(sample.queries)))
+    theirs = JavaResults(java=java, application=searcher.application, ranker=ranker, hits=hits)
+    given = [parse_expression(name) for name in theirs.features()]
+    queries = {
+        name: searcher.query(text, ranker.profile.name) for name, text in sample.queries.items()
+    }
+    return compare_results(
+        f"score, {ranker.profile.name} {phase}",
+        queries,
+        (LocalResults(ranker=ranker, hits=hits), theirs),
+        _remark(_given_features([call for each in given for call in calls(each)])),
+    )
 
 
 def _pairs(searcher: Searcher, ranker: Ranker, sample: _Sample) -> list[tuple[str, ScoreCase]]:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vespa_colbert.app import Schema, read_application
+import numpy as np
+from numpy.typing import NDArray
+
+from vespa_colbert.app import Schema, read_application, read_package
 from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.embedder import LocalEmbedder
 from vespa_colbert.errors import SpecError
 from vespa_colbert.export import ModelFolder
-from vespa_colbert.index import LocalIndex, embedded_text, open_index
+from vespa_colbert.index import LocalIndex, embedded_passages, open_index
+from vespa_colbert.index.rows import text_tensor
 from vespa_colbert.pipeline.corpus import index_origin
 from vespa_colbert.pipeline.onnx_models import open_onnx
+from vespa_colbert.pipeline.query import other_inputs, package_queries, query_tensors, token_inputs
 from vespa_colbert.rank import Hit, Ranker, RankQuery
-from vespa_colbert.rank.alignment import align
+from vespa_colbert.rank.alignment import Alignment, align
+from vespa_colbert.rank.documents import index_documents
 from vespa_colbert.rank.expand import calls
-from vespa_colbert.tensor import Tensor, cells_of
+from vespa_colbert.rank.features.distance import METRICS, closenesses
+from vespa_colbert.tensor import CellType, Tensor
 
 __all__ = ["MatchedToken", "Searcher", "only_schema"]
 
@@ -44,25 +51,48 @@ def only_schema(application: Path, name: str = "") -> Schema:
         SchemaSyntaxError: If one cannot be read.
     """
     schemas = {schema.name: schema for schema in read_application(application).schemas}
-    if name in schemas:
-        return schemas[name]
-    if not name and len(schemas) == 1:
-        return next(iter(schemas.values()))
+    if name in schemas or (not name and len(schemas) == 1):
+        return _with_fed_fields(
+            schemas[name] if name else next(iter(schemas.values())), application
+        )
     known = ", ".join(schemas) or "none"
     raise SpecError(f"{application}: expected one schema{f' {name}' if name else ''}, got {known}")
+
+
+def _with_fed_fields(schema: Schema, application: Path) -> Schema:
+    """Return the schema whose fields are fed with vectors as if Vespa embedded them itself.
+
+    What they hold is said in the package's manifest, in the words of the indexing language.
+    """
+    try:
+        fed = read_package(application, check=False).fed
+    except SpecError:
+        return schema
+    made = (
+        replace(each, indexing=(fed[each.name],)) if each.name in fed else each
+        for each in schema.fields
+    )
+    return replace(schema, fields=tuple(made)) if fed else schema
+
+
+def _components(tensor: Tensor) -> int:
+    """Return how many components of a token vector a tensor holds."""
+    packed = tensor.type.cell_type is CellType.INT8
+    return tensor.type.shape[0] * (8 if packed else 1)
 
 
 class Searcher:
     """An application package, an index and a model, opened together."""
 
     def __init__(
-        self, application: Path, index: Path, model: ModelFolder, *, threads: int = 0
+        self, application: Path, index: Path | LocalIndex, model: ModelFolder, *, threads: int = 0
     ) -> None:
         """Open everything and check that it fits together.
 
         Args:
             application: A package; its schema is read as it stands, edits included.
-            index: A local index made with this model and these fields.
+            index: A local index made with this model and these fields; one in memory is taken as
+                it is.
             model: The model folder.
             threads: Of ONNX Runtime; 0 for one a core.
 
@@ -72,8 +102,14 @@ class Searcher:
         """
         self.application = application
         self.schema = only_schema(application)
-        self.index: LocalIndex = open_index(index, origin=index_origin(model, self.schema))
+        self.index: LocalIndex = (
+            open_index(index, origin=index_origin(model, self.schema))
+            if isinstance(index, Path)
+            else index
+        )
+        self._documents = index_documents(self.index)
         self.embedder = LocalEmbedder(model, threads=threads)
+        self._queries = package_queries(application)
         self._rankers: dict[str, Ranker] = {}
         self._last: tuple[str, TokenVectors] | None = None
 
@@ -81,24 +117,27 @@ class Searcher:
         """Return the ranker of a profile, made when first asked for."""
         if profile not in self._rankers:
             self._rankers[profile] = Ranker(
-                self.schema, profile, self.index, folder=self.application, open_onnx=open_onnx
+                self.schema, profile, self._documents, folder=self.application, open_onnx=open_onnx
             )
         return self._rankers[profile]
 
     def query(self, text: str, profile: str) -> RankQuery:
-        """Return a question with the tensors that a profile asks for, embedded once."""
-        inputs = {
-            each.name: each.type
-            for each in self.ranker(profile).profile.inputs
-            if not each.type.is_number and not each.default
-        }
+        """Return a question with the tensors that a profile asks for, embedded once.
+
+        Raises:
+            SpecError: If it asks for tensors that are no token vectors.
+        """
+        asked = self.ranker(profile).profile
+        if others := other_inputs(asked):
+            raise SpecError(
+                f"rank profile {profile}: query({others[0]}) is filled by another model than that "
+                "of token vectors, which does not run here; vespa-colbert rank takes it with "
+                "--query-tensor"
+            )
+        inputs = token_inputs(asked)
         if not inputs:
             return RankQuery(text=text)
-        vectors = self._vectors(text)
-        tensors = {
-            name: Tensor.rows(each, cells_of(vectors, each)) for name, each in inputs.items()
-        }
-        return RankQuery(text=text, tensors=tensors)
+        return RankQuery(text=text, tensors=query_tensors(inputs, self._vectors(text)))
 
     def _vectors(self, text: str) -> TokenVectors:
         """Return the token vectors of a question; the last one's are kept for the next profile."""
@@ -108,10 +147,34 @@ class Searcher:
 
     def search(self, text: str, profile: str, *, hits: int = 10) -> list[Hit]:
         """Return the best hits of a question, best first."""
-        return self.ranker(profile).rank(self.query(text, profile), hits=hits)
+        query = self.query(text, profile)
+        return self.ranker(profile).rank(
+            query, hits=hits, candidates=self.candidates(query, profile)
+        )
+
+    def candidates(self, query: RankQuery, profile: str) -> NDArray[np.int64] | None:
+        """Return what the tokens of a query find, if the profile is asked so; ``None`` if not.
+
+        The nearest documents are found exactly; Vespa's graph may miss some of them.
+        """
+        asked = self._queries.get(profile)
+        if asked is None or asked.nearest is None:
+            return None
+        nearest, ranker = asked.nearest, self.ranker(profile)
+        rows = ranker.documents.tensors[nearest.field]
+        metric = METRICS[ranker.compiled.distance_metric(nearest.field)]
+        found: set[int] = set()
+        for name in nearest.names(nearest.most):
+            if name in query.tensors:
+                closeness = closenesses(rows, query.tensors[name], metric)
+                best = np.argsort(-closeness, kind="stable")[: nearest.target_hits]
+                found.update(best[closeness[best] > metric.furthest].tolist())
+        return np.array(sorted(found), np.int64)
 
     def matched_tokens(self, text: str, profile: str, hit: Hit) -> list[MatchedToken]:
         """Return for each query token the document token that answers it, by the profile's field.
+
+        Of a document of several texts the one that answers best is shown.
 
         Empty for a profile that compares no tensors.
         """
@@ -124,14 +187,28 @@ class Searcher:
         ]
         if not names:
             return []
-        vectors = self._vectors(text)
-        rows = self.index.tensors[names[0]].document(hit.position)
-        found = align(vectors, rows)
-        fields = self.index.documents[hit.position].fields
-        passage = embedded_text(self.schema, names[0], fields) or ""
         asked = self.embedder.tokens(text, "query")
-        said = self.embedder.tokens(passage, "document")
+        found, said = self._best_text(text, names[0], hit)
         return [
             MatchedToken(query_token=token, document_token=said[row], value=float(value))
             for token, row, value in zip(asked, found.rows.tolist(), found.values, strict=False)
         ]
+
+    def _best_text(self, text: str, name: str, hit: Hit) -> tuple[Alignment, tuple[str, ...]]:
+        """Return how a question matches a document's text, the best one of several, and its tokens.
+
+        Args:
+            text: The question.
+            name: The field.
+            hit: The document.
+        """
+        rows = self.index.tensors[name]
+        fields = self.index.documents[hit.position].fields
+        made: list[tuple[Alignment, str]] = []
+        for place, passage in embedded_passages(self.schema, name, fields).items():
+            tensor = text_tensor(rows, hit.position, place)
+            made.append((align(self._vectors(text)[:, : _components(tensor)], tensor), passage))
+        if not made:
+            return Alignment(rows=np.zeros(0, np.int64), values=np.zeros(0, np.float32)), ()
+        best, passage = max(made, key=lambda each: float(each[0].values.sum()))
+        return best, self.embedder.tokens(passage, "document")

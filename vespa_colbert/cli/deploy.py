@@ -1,0 +1,134 @@
+"""``vespa-colbert deploy``."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from vespa_colbert.cli.console import Console, print_json, print_line
+from vespa_colbert.cli.options import JsonFlag, RecipeOption, load_recipe
+
+if TYPE_CHECKING:
+    from vespa_colbert.cluster import Deployment, Step, VespaCli
+
+
+def command(
+    application: Annotated[Path | None, typer.Argument(help="The application package.")] = None,
+    target: Annotated[
+        str, typer.Option("-t", "--target", help="local, cloud or a config server's URL.")
+    ] = "",
+    wait: Annotated[
+        int, typer.Option("-w", "--wait", min=0, help="Seconds to wait for services; 0: don't.")
+    ] = 0,
+    deadline: Annotated[
+        int,
+        typer.Option("--deadline", min=0, help="Give up then; 0: both waits and 10 minutes."),
+    ] = 0,
+    through: Annotated[
+        Literal["vespa", "pyvespa"],
+        typer.Option("--with", help="The vespa CLI, or pyvespa (Docker, Vespa Cloud)."),
+    ] = "vespa",
+    application_id: Annotated[
+        str, typer.Option("--application-id", help="tenant.application, as Vespa Cloud needs it.")
+    ] = "",
+    zone: Annotated[str, typer.Option("-z", "--zone", help="A zone of Vespa Cloud.")] = "",
+    prepare: Annotated[
+        bool, typer.Option("--prepare", help="Let the server judge the package, no more.")
+    ] = False,
+    production: Annotated[
+        bool, typer.Option("--production", help="Submit to Vespa Cloud's production zones.")
+    ] = False,
+    archive: Annotated[
+        Path | None, typer.Option("--archive", help="Write the zip that is uploaded here too.")
+    ] = None,
+    vespa_cli: Annotated[
+        Path | None, typer.Option("--vespa-cli", help="The vespa CLI to use.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be uploaded, and how; send nothing.")
+    ] = False,
+    recipe: RecipeOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Deploy a package; exit 1 if Vespa does not take it.
+
+    Example: vespa-colbert deploy output/app -t local -w 300
+    """
+    from vespa_colbert.cluster import (
+        Deployment,
+        changes_by_hand,
+        deploy_package,
+        deploy_through_pyvespa,
+        find_vespa_cli,
+        package_files,
+        package_root,
+        write_archive,
+    )
+
+    if prepare and production:
+        raise typer.BadParameter("expected one of --prepare and --production")
+    folder = application or load_recipe(recipe).app.output
+    deployment = Deployment(
+        target=target,
+        step=_step(prepare, production),
+        wait_seconds=wait,
+        deadline_seconds=deadline,
+        application_id=application_id,
+        zone=zone,
+    )
+    root = package_root(folder)
+    if changes := changes_by_hand(root):
+        Console().say(f"warning: {changes}")
+    client = find_vespa_cli(vespa_cli) if through == "vespa" else None
+    if archive is not None:
+        write_archive(root, archive)
+    if dry_run:
+        sizes = {name: file.stat().st_size for name, file in package_files(root).items()}
+        _show(folder, sizes, _command(client, deployment, folder), as_json=as_json)
+        return
+    endpoint = ""
+    with _termination_as_interrupt():
+        if client is not None:
+            deploy_package(folder, deployment, client, output=sys.stderr if as_json else None)
+        else:
+            endpoint = deploy_through_pyvespa(folder, deployment)
+    if endpoint and not as_json:
+        print_line(f"{folder}: deployed, {endpoint}")
+    if as_json:
+        print_json({"application": folder, "step": deployment.step, "endpoint": endpoint})
+
+
+@contextlib.contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """Have a request to end stop what runs below us too, as an interrupt does."""
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _step(prepare: bool, production: bool) -> Step:
+    return "prepare" if prepare else "production" if production else "deploy"
+
+
+def _command(client: VespaCli | None, deployment: Deployment, folder: Path) -> str:
+    if client is None:
+        return f"pyvespa, target {deployment.target or 'local'}"
+    return " ".join([str(client.path), *deployment.arguments(folder)])
+
+
+def _show(folder: Path, sizes: dict[str, int], command: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"application": folder, "files": sizes, "command": command})
+        return
+    print_line(f"{folder}: {len(sizes)} files, {sum(sizes.values())} bytes would be uploaded")
+    for name, size in sizes.items():
+        print_line(f"  {name}  {size} bytes")
+    print_line(f"by: {command}")

@@ -1,0 +1,112 @@
+"""``vespa-colbert feed``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vespa_colbert.cli.console import Console, print_json, print_line
+from vespa_colbert.cli.options import AppOption, JsonFlag, RecipeOption, load_recipe
+
+if TYPE_CHECKING:
+    from vespa_colbert.index import Feed, FeedResult
+
+STDOUT = Path("-")
+
+
+def command(
+    source: Annotated[
+        Path | None, typer.Argument(help="A corpus (JSON lines), or the folder of a local index.")
+    ] = None,
+    application: AppOption = None,
+    model: Annotated[
+        Path | None,
+        typer.Option("-m", "--model", help="Embeds a corpus for tensors that documents have."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The feed; - for stdout.")
+    ] = None,
+    tensors: Annotated[
+        bool | None,
+        typer.Option("--tensors/--no-tensors", help="Feed the documents' tensor fields."),
+    ] = None,
+    embed: Annotated[
+        str, typer.Option("--embed", help="What is embedded into them, as in: input text")
+    ] = "",
+    group: Annotated[
+        str, typer.Option("--group", help="Field with a document's group, for personal search.")
+    ] = "",
+    namespace: Annotated[
+        str, typer.Option("--namespace", help="First part of ids; the application's name.")
+    ] = "",
+    schema: Annotated[str, typer.Option("--schema", help="Which, where there are several.")] = "",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an earlier run stopped.")
+    ] = False,
+    recipe: RecipeOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write the Vespa feed of a corpus or of a local index.
+
+    Example: vespa-colbert feed corpus.jsonl -a output/app -o - | vespa feed -
+    """
+    from vespa_colbert.export import read_model_folder
+    from vespa_colbert.pipeline import FeedOptions, only_schema, open_feed
+
+    said = load_recipe(recipe)
+    path = output or said.index.feed
+    if resume and path == STDOUT:
+        raise typer.BadParameter("stdout cannot be resumed; name a file with -o")
+    taken = source or said.corpus.path or said.index.output
+    options = FeedOptions(
+        namespace=namespace or said.app.name,
+        group=group,
+        tensors=tensors,
+        embed=embed,
+        threads=said.index.threads,
+    )
+    kind = only_schema(application or said.app.output, schema)
+    feed = open_feed(taken, kind, options, None if model is None else read_model_folder(model))
+    result = _write(feed, path, _count(taken), resume=resume)
+    _tell(result, path, as_json=as_json)
+
+
+def _write(feed: Feed, path: Path, total: int, *, resume: bool) -> FeedResult:
+    from vespa_colbert.index import resume_feed, stream_feed, write_feed
+
+    with Console().track("feed", total) as progress:
+        if path == STDOUT:
+            return stream_feed(feed, sys.stdout.buffer, progress=progress)
+        return (resume_feed if resume else write_feed)(feed, path, progress=progress)
+
+
+def _count(source: Path) -> int:
+    """Return how many documents there are to come: lines, or those of an index."""
+    from vespa_colbert.index.store import DOCUMENTS_FILE
+
+    file = source / DOCUMENTS_FILE if source.is_dir() else source
+    if not file.is_file():
+        return 0
+    with file.open("rb") as stream:
+        return sum(1 for line in stream if line.strip())
+
+
+def _tell(result: FeedResult, path: Path, *, as_json: bool) -> None:
+    if result.left_out:
+        names = ", ".join(result.left_out)
+        Console().say(f"warning: left out, as the schema's documents have no such field: {names}")
+    if path == STDOUT:
+        Console().say(f"{result.operations} put operations")
+    elif as_json:
+        print_json({
+            "feed": path,
+            "operations": result.operations,
+            "kept": result.kept,
+            "left-out": result.left_out,
+        })
+    else:
+        kept = f", {result.kept} of them kept from an earlier run" if result.kept else ""
+        print_line(f"{path}: {result.operations} put operations{kept}")

@@ -1,0 +1,210 @@
+"""Corpus or local index → the Vespa feed, with the tensors that the schema's documents have."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vespa_colbert.app import Schema
+from vespa_colbert.app.field import Field
+from vespa_colbert.arrays import TokenVectors
+from vespa_colbert.embedder import LocalEmbedder
+from vespa_colbert.errors import IndexFolderError, SpecError
+from vespa_colbert.export import ModelFolder
+from vespa_colbert.index import (
+    Document,
+    Feed,
+    FeedFields,
+    IndexReader,
+    LocalIndex,
+    embedded_fields,
+    is_index_folder,
+    iterate_corpus,
+    read_index,
+    write_feed,
+)
+from vespa_colbert.index.embedding import EmbeddedField, FieldCells
+from vespa_colbert.index.indexing import read_embed_statement
+from vespa_colbert.pipeline.corpus import index_origin
+from vespa_colbert.tensor import Tensor, TensorType
+
+__all__ = ["FeedOptions", "feed_corpus", "open_feed"]
+
+CLIENT = "client"
+"""What stands for the embedder in a statement that is carried out here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedOptions:
+    """What one may choose about a feed.
+
+    Attributes:
+        namespace: First part of the document ids.
+        group: Name of the field whose text is a document's group; empty for the corpus's own.
+        tensors: Whether the document's tensor fields are fed; ``None`` for those that it has.
+        embed: What is embedded into them, in the indexing language: ``input text``. Where it is
+            empty, title and text, or the list of contexts.
+        threads: Of ONNX Runtime; 0 for one a core.
+    """
+
+    namespace: str
+    group: str = ""
+    tensors: bool | None = None
+    embed: str = ""
+    threads: int = 0
+
+
+def open_feed(
+    source: Path, schema: Schema, options: FeedOptions, model: ModelFolder | None = None
+) -> Feed:
+    """Return the feed of a corpus, read as it goes, or of a local index.
+
+    Args:
+        source: A corpus, or the folder of an index, which has the vectors ready.
+        schema: What the documents of the application are.
+        options: The choices.
+        model: Embeds a corpus whose documents have tensor fields; of an index, what it must have
+            been made with.
+
+    Raises:
+        SpecError: If the documents have a tensor field that cannot be filled.
+        IndexFolderError: If the index is damaged, another one, or lacks such a field.
+        SchemaSyntaxError: If what is to be embedded is not understood.
+    """
+    fields = FeedFields.of_schema(schema, namespace=options.namespace, group=options.group)
+    wanted = _tensor_fields(schema, options)
+    if is_index_folder(source):
+        origin = None if model is None else index_origin(model, schema)
+        return _index_feed(read_index(source, origin=origin), fields, wanted)
+    documents = iterate_corpus(source)
+    if not wanted:
+        return Feed(documents=documents, fields=fields)
+    if model is None:
+        names = ", ".join(each.name for each in wanted)
+        raise SpecError(
+            f"schema {schema.name}: its documents have {names}; name the model that embeds them "
+            "with -m, feed an index, or leave them out with --no-tensors"
+        )
+    embedded = [_embedded(schema, each, options.embed) for each in wanted]
+    embedder = LocalEmbedder(model, threads=options.threads)
+
+    def tensors(_position: int, document: Document) -> Mapping[str, Tensor]:
+        return _embed(embedded, document, embedder)
+
+    return Feed(documents=documents, fields=fields, tensors=tensors, is_costly=True)
+
+
+def feed_corpus(index: LocalIndex, path: Path, *, namespace: str, schema: Schema) -> int:
+    """Return the number of put operations written to a Vespa feed file.
+
+    Raises:
+        CollectionError: If Vespa would refuse a document.
+        IndexFolderError: If the index lacks a tensor field that documents have.
+        OutputError: If the file cannot be written.
+    """
+    options = FeedOptions(namespace=namespace)
+    fields = FeedFields.of_schema(schema, namespace=namespace)
+    feed = _index_feed(read_index(index.path), fields, _tensor_fields(schema, options))
+    return write_feed(feed, path).operations
+
+
+def _tensor_fields(schema: Schema, options: FeedOptions) -> list[Field]:
+    """Return the tensor fields that are fed.
+
+    Raises:
+        SpecError: If there must be one and there is none.
+    """
+    found = [each for each in schema.document_fields if each.tensor_type is not None]
+    if options.tensors and not found:
+        raise SpecError(
+            f"schema {schema.name}: its documents have no tensor field; Vespa's indexing makes the "
+            "tensors and takes none from a feed"
+        )
+    return [] if options.tensors is False else found
+
+
+def _index_feed(index: IndexReader, fields: FeedFields, wanted: list[Field]) -> Feed:
+    """Return the feed of an index.
+
+    Raises:
+        IndexFolderError: If it lacks a field, or has it with another type.
+    """
+    for each in wanted:
+        kind, got = TensorType.parse(each.type), index.types.get(each.name)
+        if got != kind:
+            raise IndexFolderError(
+                f"{index.path}: expected {each.name} with type {kind}, got {got or 'none'}; embed "
+                "again, or feed the corpus with -m"
+            )
+
+    def tensors(position: int, _document: Document) -> Mapping[str, Tensor]:
+        return {each.name: index.tensor(each.name, position) for each in wanted}
+
+    return Feed(documents=index.documents(), fields=fields, tensors=tensors)
+
+
+def _embedded(schema: Schema, field: Field, source: str) -> EmbeddedField:
+    """Return what is embedded into a field of the document.
+
+    Raises:
+        SpecError: If its type is none of token vectors, or nothing is known to embed.
+    """
+    if (known := embedded_fields(schema).get(field.name)) is not None and not source:
+        return known
+    where, kind = f"schema {schema.name}, field {field.name}", TensorType.parse(field.type)
+    dimension = _list_dimension(kind)
+    text = source or _default_source(schema, where, is_list=bool(dimension))
+    statement = read_embed_statement(f"{text} | embed {CLIENT} {dimension}", where)
+    if statement is None:
+        raise SpecError(f"{where}: expected something to embed, got {text!r}")
+    embedded = EmbeddedField(name=field.name, type=kind, statement=statement)
+    if not embedded.holds_tokens:
+        raise SpecError(
+            f"{where}: expected a type of token vectors such as tensor<float>(dt{{}},x[128]), got "
+            f"{kind}; leave tensors out with --no-tensors"
+        )
+    return embedded
+
+
+def _list_dimension(kind: TensorType) -> str:
+    """Return the dimension whose labels are the places in a list of texts, if there is one."""
+    if len(kind.mapped) != 2:
+        return ""
+    return "context" if "context" in kind.mapped else kind.mapped[0]
+
+
+def _default_source(schema: Schema, where: str, *, is_list: bool) -> str:
+    """Return what is embedded where nothing says it.
+
+    Raises:
+        SpecError: If the documents have no such field.
+    """
+    types = {each.name: each.type for each in schema.document_fields}
+    if is_list and types.get("contexts") == "array<string>":
+        return "input contexts"
+    texts = [name for name in ("title", "text") if types.get(name) == "string" and not is_list]
+    if not texts:
+        raise SpecError(
+            f"{where}: its documents have no title, text or contexts; say what is embedded, as in "
+            '--embed "input body"'
+        )
+    return ' . " " . '.join(f'(input {name} || "")' for name in texts)
+
+
+def _embed(
+    embedded: list[EmbeddedField], document: Document, embedder: LocalEmbedder
+) -> Mapping[str, Tensor]:
+    """Return the tensors of one document; a text is embedded once for all its fields."""
+
+    @functools.cache
+    def embed(text: str) -> TokenVectors:
+        return embedder.embed(text, "document")
+
+    found = {}
+    for each in embedded:
+        cells = FieldCells(embedded=each)
+        cells.add(document.fields, embed)
+        found[each.name] = cells.rows().document(0)
+    return found
