@@ -20,6 +20,9 @@ __all__ = [
 WORD = re.compile(r"\"[^\"]*\"|'[^']*'|[\w-]+")
 """A word of an indexing statement, or a quoted text."""
 
+NAMED = re.compile(r"\bembed\b[\w -]*")
+"""What embeds, with the component that it names: that may be called ``summary`` too."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedSettings:
@@ -107,6 +110,28 @@ class Field:
         return "attribute" in self._words
 
     @property
+    def is_index(self) -> bool:
+        """Whether an indexing statement puts it into an index."""
+        return "index" in self._words
+
+    @property
+    def example(self) -> str:
+        """A value of the document's JSON, as a reader may fill it in."""
+        if self.tensor_type is not None:
+            return '{"blocks": ...}'
+        return '["..."]' if self.type.startswith("array<") else '"..."'
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether an indexing statement puts it into what hits carry."""
+        return "summary" in self._words
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether nearest neighbours are found by a graph (HNSW)."""
+        return any(setting.split()[0] == "hnsw" for setting in self.index)
+
+    @property
     def is_filter(self) -> bool:
         """Whether its terms are matched without information for ranking.
 
@@ -116,7 +141,8 @@ class Field:
 
     @property
     def _words(self) -> set[str]:
-        return {word for statement in self.indexing for word in WORD.findall(statement)}
+        statements = (NAMED.sub("", statement) for statement in self.indexing)
+        return {word for statement in statements for word in WORD.findall(statement)}
 
     @property
     def referred(self) -> str:

@@ -21,7 +21,15 @@ from vespa_colbert.checkpoint.special_tokens import (
 from vespa_colbert.checkpoint.vocabulary import read_unknown_id, read_vocabulary
 from vespa_colbert.errors import CheckpointError
 
-__all__ = ["CONFIG_FILE", "TOKENIZER_FILE", "Marker", "TokenizerFacts", "read_tokenizer"]
+__all__ = [
+    "CONFIG_FILE",
+    "TOKENIZER_FILE",
+    "Marker",
+    "TokenizerFacts",
+    "first_and_last",
+    "parts_of",
+    "read_tokenizer",
+]
 
 TOKENIZER_FILE = "tokenizer.json"
 
@@ -163,9 +171,11 @@ def read_tokenizer(folder: Path) -> TokenizerFacts:
     document = read_object(folder, TOKENIZER_FILE)
     vocabulary, special = read_vocabulary(document), read_special_tokens(folder)
     try:
-        start_id, end_id = _first_and_last(document)
+        start_id, end_id = first_and_last(document)
         _check_end_ids(document, vocabulary)
-        lower_cases = any(_lower_cases(normalizer) for normalizer in _chain(document, "normalizer"))
+        lower_cases = any(
+            _lower_cases(normalizer) for normalizer in parts_of(document, "normalizer")
+        )
         _check_lower_case(folder, document, lower_cases=lower_cases)
     except CheckpointError:
         raise
@@ -187,14 +197,14 @@ def read_tokenizer(folder: Path) -> TokenizerFacts:
     )
 
 
-def _first_and_last(document: JsonObject) -> tuple[int | None, int | None]:
+def first_and_last(document: JsonObject) -> tuple[int | None, int | None]:
     """Return the ids that the post-processor puts before and after one text, None for none.
 
     Raises:
         CheckpointError: If it puts several on a side, or is of another kind.
     """
     ends: list[tuple[int | None, int | None]] = []
-    for processor in _chain(document, "post_processor"):
+    for processor in parts_of(document, "post_processor"):
         kind = processor.get("type")
         if kind in {"BertProcessing", "RobertaProcessing"}:
             ends.append((int(processor["cls"][1]), int(processor["sep"][1])))
@@ -268,7 +278,7 @@ def _check_end_ids(document: JsonObject, vocabulary: Mapping[str, int]) -> None:
 
 
 def _end_tokens(document: JsonObject) -> Iterator[tuple[str, object]]:
-    for processor in _chain(document, "post_processor"):
+    for processor in parts_of(document, "post_processor"):
         if processor.get("type") in {"BertProcessing", "RobertaProcessing"}:
             yield from (tuple(processor[key]) for key in ("cls", "sep"))
         for special in (processor.get("special_tokens") or {}).values():
@@ -289,7 +299,7 @@ def _template_id(processor: Mapping[str, Any], token: object) -> int:
     return int(ids[0])
 
 
-def _chain(document: JsonObject, key: str) -> Iterator[Mapping[str, Any]]:
+def parts_of(document: JsonObject, key: str) -> Iterator[Mapping[str, Any]]:
     """Yield a normalizer or post-processor, or the members of a sequence of them, in order."""
     waiting = [document.values.get(key)]
     while waiting:
@@ -313,7 +323,7 @@ def _check_lower_case(folder: Path, document: JsonObject, *, lower_cases: bool) 
         CheckpointError: If the two disagree about lower-casing.
     """
     config = read_object(folder, CONFIG_FILE, optional=True)
-    kinds = {normalizer.get("type") for normalizer in _chain(document, "normalizer")}
+    kinds = {normalizer.get("type") for normalizer in parts_of(document, "normalizer")}
     if "BertNormalizer" not in kinds or "do_lower_case" not in config:
         return
     if config.flag("do_lower_case") != lower_cases:
