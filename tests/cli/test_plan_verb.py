@@ -1,0 +1,69 @@
+"""What ``plan`` prints; the numbers themselves are worked out in tests/plan."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Run
+
+PACKAGE = Path(__file__).parents[2] / "app_package"
+
+FLOATS, BITS = 4 + 62_960, 4 + 2_448
+"""Bytes of 120 vectors of 128 floats and of 16 bytes: see tests/plan/test_memory.py."""
+
+
+def test_plan_shows_memory_work_and_choices(run: Run) -> None:
+    ran = run("plan", PACKAGE, "--documents", "10M", "--tokens", 120)
+    assert ran.code == 0
+    assert f"{FLOATS:,}" in ran.out
+    assert f"{BITS:,}" in ran.out
+    assert "10,000,000 documents" in ran.out
+    assert "ASSUMED, not measured" in ran.out
+    assert "none: the document's cells are bfloat16" in ran.out
+
+
+def test_plan_in_json_has_the_numbers_and_what_was_assumed(run: Run) -> None:
+    ran = run("plan", PACKAGE, "-n", "2k", "-t", 120, "--gflops", 2, "--json")
+    said: Any = ran.json
+    (schema,) = said["packages"][0]["schemas"]
+    assert said["documents"] == 2000
+    assert said["gflops"] == {"value": 2.0, "assumed": False}
+    assert schema["memory-bytes"] == 2000 * (FLOATS + BITS)
+    phases = {each["profile"]: each["phases"] for each in schema["profiles"]}
+    again, sent = phases["rerank_int8"]
+    assert (again["phase"], sent["phase"]) == ("second-phase", "match-features")
+    # 120 · 32 · 128 · 2 operations; 100 hits at 2 thousand million a second.
+    assert again["operations-of-a-document"] == 983_040
+    assert again["milliseconds"] == pytest.approx(49.152)
+    assert again["max-sims"][0]["kernel"] == "dot product"
+
+
+def test_plan_puts_another_package_beside(run: Run, tmp_path: Path) -> None:
+    other = shutil.copytree(PACKAGE, tmp_path / "other")
+    path = other / "schemas" / "passage.sd"
+    path.write_text(path.read_text().replace("| attribute", "| attribute\n attribute: paged"))
+    ran = run("plan", PACKAGE, "-n", 10, "-t", 120, "--compare", other)
+    assert ran.code == 0
+    assert "both packages" in ran.out
+    assert str(other) in ran.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((PACKAGE,), "--tokens"),
+        ((PACKAGE, "-t", 3, "-n", "many"), "10M"),
+        ((PACKAGE, "-t", 3, "--schema", "other"), "passage"),
+        (("nowhere", "-t", 3), "schemas"),
+    ],
+)
+def test_what_plan_cannot_answer_is_an_error(
+    run: Run, arguments: tuple[object, ...], message: str
+) -> None:
+    ran = run("plan", *arguments)
+    assert ran.code == 1
+    assert message in ran.err

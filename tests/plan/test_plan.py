@@ -1,0 +1,150 @@
+"""Totals of a package, worked out by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vespa_colbert.errors import SpecError
+from vespa_colbert.index import LocalIndex
+from vespa_colbert.index.collection import Document
+from vespa_colbert.index.rows import DocumentRows
+from vespa_colbert.plan import Lengths, choices, measured_lengths, plan_application
+from vespa_colbert.tensor import TensorType
+
+SCHEMA = """schema doc {
+    document doc {
+        field text type string {
+            indexing: index | summary
+        }
+        field dense type tensor<float>(x[8]) {
+            indexing: attribute | index
+            index {
+                hnsw {
+                    max-links-per-node: 8
+                }
+            }
+        }
+    }
+    field bits type tensor<int8>(dt{},x[16]) {
+        indexing: input text | embed colbert | attribute
+        attribute: paged
+    }
+    rank-profile rerank {
+        inputs {
+            query(qt) tensor<float>(qt{},x[128])
+        }
+        first-phase {
+            expression: bm25(text)
+        }
+        second-phase {
+            expression: sum(reduce(sum(query(qt) * unpack_bits(attribute(bits)), x), max, dt), qt)
+            rerank-count: 50
+        }
+    }
+}
+"""
+SERVICES = """<services version="1.0"><content id="c" version="1.0">
+<min-redundancy>2</min-redundancy>
+<documents><document type="doc" mode="{mode}"/></documents>
+<nodes count="4" groups="2"/></content></services>
+"""
+
+BITS = 64
+"""Of three vectors of 16 bytes: 4 + 12, 48."""
+BITS_SAVED = 69
+DENSE = 32
+GRAPH = 4 + 4 * 8 / 7 + 4 * (16 + 8 / 7)
+DENSE_SAVED = 33
+ROUNDING = 1e-9
+THREE = Lengths(document=3, query=32)
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    (tmp_path / "schemas").mkdir()
+    (tmp_path / "schemas" / "doc.sd").write_text(SCHEMA)
+    (tmp_path / "services.xml").write_text(SERVICES.format(mode="index"))
+    return tmp_path
+
+
+def test_memory_and_disk_are_bytes_times_documents_times_copies(package: Path) -> None:
+    (schema,) = plan_application(package, 1000, THREE).schemas
+    assert {each.name: each.settings for each in schema.fields} == {
+        "dense": ("hnsw",),
+        "bits": ("paged",),
+    }
+    # Two groups of one searchable copy each: two copies.
+    assert schema.memory == pytest.approx(1000 * 2 * (4 + DENSE + GRAPH + 4), rel=ROUNDING)
+    assert schema.reserved == pytest.approx(schema.memory * 1.2, rel=ROUNDING)
+    assert schema.paged == 1000 * 2 * BITS
+    assert schema.saved == 1000 * 2 * (BITS_SAVED + DENSE_SAVED)
+    assert schema.document_store == 1000 * 2 * (BITS_SAVED + DENSE_SAVED)
+    assert schema.disk == schema.paged + schema.saved + schema.document_store
+
+
+def test_a_node_ranks_its_share_of_what_matches_and_its_own_window(package: Path) -> None:
+    (schema,) = plan_application(package, 1000, THREE).schemas
+    (profile,) = schema.profiles
+    (phase,) = profile.phases
+    assert phase.operations == 3 * 32 * 128 * 2
+    # Two nodes a group share 1000 documents; each ranks 50 again, or what there is.
+    assert schema.ranked(phase, None) == 50
+    assert schema.ranked(phase, 60) == 30
+
+
+def test_streaming_keeps_no_attribute(package: Path) -> None:
+    (package / "services.xml").write_text(SERVICES.format(mode="streaming"))
+    (schema,) = plan_application(package, 1000, THREE).schemas
+    assert (schema.memory, schema.paged, schema.saved) == (0, 0, 0)
+    assert schema.document_store == 1000 * 2 * (BITS_SAVED + DENSE_SAVED)
+
+
+def test_an_index_is_counted_length_by_length(package: Path) -> None:
+    kind = TensorType.parse("tensor<int8>(dt{},x[16])")
+    rows = DocumentRows(
+        type=kind,
+        offsets=np.array([0, 1, 4, 8], np.int64),
+        values=np.zeros((8, 16), np.int8),
+    )
+    index = LocalIndex(
+        path=package,
+        documents=tuple(Document(id=str(i), fields={"text": "ab\u00e9"}) for i in range(3)),
+        tensors={"bits": rows},
+        origin={},
+    )
+    lengths = measured_lengths(index, query=32)
+    assert lengths.counted == {"bits": {1: 1, 3: 1, 4: 1}}
+    assert lengths.text_bytes == 4
+    (schema,) = plan_application(package, 3, lengths).schemas
+    found = {each.name: each for each in schema.fields}["bits"]
+    # 8 + 16, 16 + 48 and 32 + 64 bytes of 1, 3 and 4 vectors.
+    assert found.stored.paged == pytest.approx((24 + 64 + 96) / 3, rel=ROUNDING)
+    assert found.vectors == pytest.approx(8 / 3, rel=ROUNDING)
+    assert schema.profiles[0].phases[0].operations == pytest.approx(8 / 3 * 32 * 256, rel=ROUNDING)
+
+
+def test_choices_are_cell_types_at_the_models_dims_and_below(package: Path) -> None:
+    plan = plan_application(package, 1000, THREE)
+    assert plan.dims == 128
+    found = {str(each.type): each for each in choices(plan.dims, THREE)}
+    assert found["tensor<int8>(dt{},x[16])"].document_bytes == 4 + BITS
+    assert found["tensor<float>(dt{},x[96])"].work.operations == 3 * 32 * 96 * 2
+    applies = {name: each.work.verdict.applies for name, each in found.items()}
+    assert applies["tensor<float>(dt{},x[128])"]
+    assert applies["tensor<int8>(dt{},x[8])"]
+    assert not applies["tensor<bfloat16>(dt{},x[128])"]
+    assert max(each.dims for each in found.values()) == 128
+
+
+def test_dims_that_do_not_fill_bytes_have_no_choice_of_bits() -> None:
+    assert "int8" not in {each.type.cell_type.value for each in choices(20, THREE)}
+
+
+def test_a_package_without_tensors_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "schemas").mkdir()
+    (tmp_path / "schemas" / "doc.sd").write_text("schema doc { document doc { } }")
+    with pytest.raises(SpecError, match="tensor field"):
+        plan_application(tmp_path, 1, THREE)
