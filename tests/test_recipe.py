@@ -85,6 +85,8 @@ def test_every_key_that_may_stay_open_is_shown_as_a_comment(tmp_path: Path) -> N
         "# skip-words",
         "# dims",
         "# embedder",
+        "# model",
+        "# model",
         "# container-vcpu",
         "# content-vcpu",
         "# path",

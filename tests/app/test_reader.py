@@ -120,7 +120,7 @@ EXPECTED = Schema(
             name="vector",
             type="tensor<float>(d{},x[4])",
             indexing=("attribute | index",),
-            index=("hnsw",),
+            index=("hnsw { max-links-per-node: 16 neighbors-to-explore-at-insert: 200 }",),
             attribute=("distance-metric: angular", "paged"),
         ),
         Field(

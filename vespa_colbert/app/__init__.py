@@ -11,6 +11,8 @@ from vespa_colbert.app.build import (
 )
 from vespa_colbert.app.colbert_embedder import Embedder
 from vespa_colbert.app.component import Component, PackagedFile, RemoteFile
+from vespa_colbert.app.cross_encoder import CrossEncoder, read_cross_encoder
+from vespa_colbert.app.dense_embedder import DenseEmbedder, read_dense_embedder
 from vespa_colbert.app.field import (
     DocumentSummary,
     Field,
@@ -20,7 +22,7 @@ from vespa_colbert.app.field import (
     Struct,
     StructField,
 )
-from vespa_colbert.app.options import AppOptions
+from vespa_colbert.app.options import AppOptions, CrossEncoding, DenseVectors, Fusion
 from vespa_colbert.app.profile import (
     Constant,
     Diversity,
@@ -53,6 +55,10 @@ __all__ = [
     "ApplicationSpec",
     "Component",
     "Constant",
+    "CrossEncoder",
+    "CrossEncoding",
+    "DenseEmbedder",
+    "DenseVectors",
     "Diversity",
     "DocumentSummary",
     "Embedder",
@@ -60,6 +66,7 @@ __all__ = [
     "FieldRank",
     "FieldSet",
     "Function",
+    "Fusion",
     "ImportedField",
     "Input",
     "MatchPhase",
@@ -80,6 +87,8 @@ __all__ = [
     "folder_embedder",
     "published_embedder",
     "read_application",
+    "read_cross_encoder",
+    "read_dense_embedder",
     "read_embedder_facts",
     "read_package",
     "read_schema",

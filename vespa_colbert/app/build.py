@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 
 from vespa_colbert.app.application import ApplicationSpec
 from vespa_colbert.app.colbert_embedder import Embedder
 from vespa_colbert.app.component import PackagedFile, RemoteFile
+from vespa_colbert.app.faults import named
 from vespa_colbert.app.field import DocumentSummary, FieldSet
 from vespa_colbert.app.options import AppOptions
 from vespa_colbert.app.schema import Schema
 from vespa_colbert.app.variants import COMPONENTS_A_CELL, VARIANTS, Design, Part
+from vespa_colbert.app.variants.cross_encode import cross_encode_faults
+from vespa_colbert.app.variants.dense import dense_faults
+from vespa_colbert.app.variants.hybrid import hybrid_faults
+from vespa_colbert.app.variants.texts import bm25_faults
 from vespa_colbert.errors import SpecError
+from vespa_colbert.export.facts_file import read_facts
 from vespa_colbert.export.model_folder import (
     MODEL_FILE,
     TOKENIZER_FILE,
@@ -77,6 +81,8 @@ def application_spec(embedder: Embedder, options: AppOptions) -> ApplicationSpec
         components=tuple(each for part in parts for each in part.components),
         models=tuple(each for part in parts for each in part.files),
         queries=tuple(each for part in parts for each in part.queries),
+        fed=tuple(each for part in parts for each in part.fed),
+        since=design.since,
         query_profiles=options.query_profiles,
         nodes=options.nodes,
         cloud=options.cloud,
@@ -87,12 +93,18 @@ def application_spec(embedder: Embedder, options: AppOptions) -> ApplicationSpec
 def _faults(design: Design) -> Iterator[str]:
     """Yield choices that fit neither the model nor Vespa."""
     options, dim = design.options, design.facts.dim
-    yield from filter(None, design.embedder.faults())
+    embedder = design.embedder
+    yield from named(f"component {embedder.name[:80]!r}", *embedder.faults())
     if not options.cell_types or len(set(options.cell_types)) < len(options.cell_types):
         yield f"cell types: expected each at most once, got {options.cell_types}"
     if len(set(options.dims)) < len(options.dims) or not all(0 < n <= dim for n in options.dims):
         yield f"dims: expected numbers from 1 to the model's {dim}, each once, got {options.dims}"
         return
+    yield from named("chunk length", "" if options.chunk_length > 0 else "expected 1 or more")
+    yield from bm25_faults(options)
+    yield from _combination_faults(options)
+    for faults in (dense_faults, hybrid_faults, cross_encode_faults):
+        yield from faults(design)
     for cell_type in options.cell_types:
         if cell_type not in COMPONENTS_A_CELL:
             yield f"cell types: expected float, bfloat16 or int8, got {cell_type}"
@@ -100,6 +112,25 @@ def _faults(design: Design) -> Iterator[str]:
         for stored in options.dims or (dim,):
             if stored % COMPONENTS_A_CELL[cell_type]:
                 yield f"cell type int8 needs a dim divisible by 8, got {stored}"
+
+
+def _combination_faults(options: AppOptions) -> Iterator[str]:
+    """Yield choices that Vespa cannot have together.
+
+    Source: the limits of HNSW indexes, of ``paged`` and of streaming mode, Vespa 8.700.24.
+    """
+    if (retrieval := options.token_retrieval) is not None:
+        numbers = retrieval.max_links, retrieval.neighbors_to_explore, retrieval.target_hits
+        if min(numbers) < 1:
+            yield f"token retrieval: expected numbers of 1 or more, got {numbers}"
+        if options.layout != "passage":
+            yield f"token retrieval: a graph takes one text a document, not {options.layout}"
+        if options.storage == "paged":
+            yield "token retrieval: a graph cannot be paged; choose memory or fast-rank"
+        if options.mode == "streaming":
+            yield "token retrieval: streaming mode has no graphs"
+    if options.mode == "streaming" and options.storage != "memory":
+        yield f"streaming mode keeps nothing in memory, {options.storage} means nothing there"
 
 
 def read_embedder_facts(path: Path) -> EmbedderSpec:
@@ -112,18 +143,7 @@ def read_embedder_facts(path: Path) -> EmbedderSpec:
     Raises:
         SpecError: If the file cannot be read, or a fact is missing or not known.
     """
-    try:
-        stated = json.loads(path.read_text(encoding="utf-8"))["embedder"]
-        names = {each.name for each in fields(EmbedderSpec)}
-        missing, unknown = sorted(names - stated.keys()), sorted(stated.keys() - names)
-    except OSError as error:
-        raise SpecError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SpecError(f"{path}: expected JSON with the facts under 'embedder'") from error
-    if missing or unknown:
-        faults = [f"{name}: missing" for name in missing] + [f"{name}: unknown" for name in unknown]
-        raise SpecError(f"{path}: not the facts of an embedder", tuple(faults))
-    return EmbedderSpec(**stated)
+    return read_facts(path, "embedder", EmbedderSpec)
 
 
 def _schema(name: str, parts: list[Part]) -> Schema:
@@ -133,7 +153,7 @@ def _schema(name: str, parts: list[Part]) -> Schema:
         SpecError: With every fault found.
     """
     every = tuple(field for part in parts for field in part.fields)
-    shown = tuple(each.name for each in every if each.tensor_type is None and each.in_document)
+    shown = tuple(each.name for each in every if each.is_shown)
     searched = tuple(each.name for each in every if "enable-bm25" in each.index)
     return Schema(
         name=name,

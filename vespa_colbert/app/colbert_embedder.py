@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
-from vespa_colbert.app.component import ModelFile, Pairs, file_fault
+from vespa_colbert.app.component import Element, ModelFile, file_fault
 from vespa_colbert.app.faults import named
-from vespa_colbert.app.texts import dashed_name_fault
+from vespa_colbert.app.texts import component_name_fault, element_fault
 from vespa_colbert.export.model_folder import EmbedderSpec
 
-__all__ = ["Embedder"]
+__all__ = ["ATTEND_TO_EXPANSION_SINCE", "Embedder"]
 
 ATTEND_TO_EXPANSION_SINCE = "8.691.19"
 """First release that knows the element ``attend-to-expansion-tokens``."""
@@ -52,21 +52,20 @@ class Embedder:
     output: str = "contextual"
 
     @property
-    def elements(self) -> Pairs:
-        """Name and text of every element but the two files, in the order printed.
+    def elements(self) -> tuple[Element, ...]:
+        """Every element but the two files, in the order printed.
 
         ``attend-to-expansion-tokens`` is only there when it must be: older releases refuse it.
         """
-        numbers = ((name, str(getattr(self.facts, fact))) for name, fact in ELEMENTS)
-        expansion = (
-            () if self.facts.expansion_emitted else (("attend-to-expansion-tokens", "false"),)
-        )
+        numbers = (Element(name, str(getattr(self.facts, fact))) for name, fact in ELEMENTS)
+        quiet = (Element("attend-to-expansion-tokens", "false"),)
+        expansion = () if self.facts.expansion_emitted else quiet
         return (
             *numbers,
             *expansion,
-            ("transformer-input-ids", self.input_ids),
-            ("transformer-attention-mask", self.attention_mask),
-            ("transformer-output", self.output),
+            Element("transformer-input-ids", self.input_ids),
+            Element("transformer-attention-mask", self.attention_mask),
+            Element("transformer-output", self.output),
         )
 
     @property
@@ -78,6 +77,11 @@ class Embedder:
     def models(self) -> tuple[tuple[str, ModelFile], ...]:
         """Element → the file that it points at."""
         return ("transformer-model", self.transformer), ("tokenizer-model", self.tokenizer)
+
+    @property
+    def runs_onnx(self) -> bool:
+        """Whether it runs a model, so that it takes the elements of ONNX Runtime."""
+        return True
 
     @property
     def since(self) -> str:
@@ -96,9 +100,9 @@ class Embedder:
 
     def faults(self) -> Iterator[str]:
         """Yield why Vespa could not take or run it; texts may be empty."""
-        yield dashed_name_fault(self.name)
+        yield component_name_fault(self.name)
         for name in ("input_ids", "attention_mask", "output"):
-            yield from named(name, "" if getattr(self, name).isprintable() else "not printable")
+            yield from named(name, element_fault(getattr(self, name)))
         for file in (self.transformer, self.tokenizer):
             yield file_fault(file)
         yield from _fact_faults(self.facts)

@@ -10,16 +10,44 @@ from typing import Protocol
 
 from vespa_colbert.files import FileDigest
 
-__all__ = ["URL", "Component", "ModelFile", "PackagedFile", "Pairs", "RemoteFile", "file_fault"]
+__all__ = [
+    "URL",
+    "Component",
+    "Element",
+    "ModelFile",
+    "PackagedFile",
+    "Pairs",
+    "RemoteFile",
+    "file_fault",
+]
 
 Pairs = tuple[tuple[str, str], ...]
 """Names with a text each, in the order printed."""
 
-URL = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&()*+,;=%-]+")
+URL = re.compile(
+    r"https?://[A-Za-z0-9](?:[A-Za-z0-9._~:/?@!$&()*+,;=-]|%[0-9A-Fa-f]{2})*"
+    r"(?:#(?:[A-Za-z0-9._~:/?@!$&()*+,;=-]|%[0-9A-Fa-f]{2})*)?"
+)
+"""What java.net.URI takes of an address."""
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 PACKAGED_PATH = re.compile(r"files/[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 """Not below ``models/``: whatever stands there, Vespa imports as a model for ranking too, and
 refuses the package where it cannot. Source: ImportedMlModels, Vespa 8.700.24."""
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """An element of services.xml.
+
+    Attributes:
+        name: Its name.
+        text: What stands in it, if no elements do.
+        children: Elements in it.
+    """
+
+    name: str
+    text: str = ""
+    children: tuple[Element, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +123,13 @@ class Component(Protocol):
         ...
 
     @property
-    def elements(self) -> Pairs:
-        """Name and text of every other element, in the order printed."""
+    def elements(self) -> tuple[Element, ...]:
+        """Every other element, in the order printed."""
+        ...
+
+    @property
+    def runs_onnx(self) -> bool:
+        """Whether it runs a model, so that it takes the elements of ONNX Runtime."""
         ...
 
     @property

@@ -11,6 +11,7 @@ from vespa_colbert.app.profile import Constant, Function, Input, RankProfile, Re
 from vespa_colbert.app.setting_faults import field_setting_faults, setting_faults
 from vespa_colbert.app.texts import (
     ATTRIBUTE_WORDS,
+    BLOCK_WORDS,
     INDEX_WORDS,
     MATCH_WORDS,
     expression_fault,
@@ -29,6 +30,19 @@ from vespa_colbert.app.texts import (
 )
 
 __all__ = ["constant_faults", "field_faults", "named", "profile_faults", "repeated"]
+
+
+NO_INPUT = BLOCK_WORDS | {"true", "false"}
+"""Names that Vespa takes for an input or a constant, and reads as a truth value where it is used.
+
+Source: RankingExpressionParser.jj, Vespa 8.700.24.
+"""
+
+NO_NUMBER = NO_INPUT | {"attribute", "query"}
+"""Names that no constant number may have: Vespa puts it in the place of all attributes or inputs.
+
+Source: ConstantDereferencer, Vespa 8.700.24.
+"""
 
 
 class Named(Protocol):
@@ -104,7 +118,7 @@ def constant_faults(constant: Constant, *, in_file: bool = False) -> Iterator[st
         constant: The constant.
         in_file: Whether it must stand in a file, as the constants of a schema do.
     """
-    yield name_fault(constant.name)
+    yield name_fault(constant.name, kept=NO_NUMBER if constant.type.is_number else NO_INPUT)
     stated = [bool(each) for each in (constant.value, constant.file, constant.uri)]
     if sum(stated) != 1 or (in_file and constant.value):
         yield f"expected {'a file' if in_file else 'either a value or a file'}"
@@ -121,14 +135,15 @@ def constant_faults(constant: Constant, *, in_file: bool = False) -> Iterator[st
 
 
 def _input_faults(each: Input) -> Iterator[str]:
-    yield name_fault(each.name)
+    yield name_fault(each.name, kept=NO_INPUT)
     if each.default:
         yield literal_fault(each.default)
 
 
 def _function_faults(function: Function) -> Iterator[str]:
     yield function_name_fault(function.name)
-    yield from named("argument", *(name_fault(argument) for argument in function.arguments))
+    for argument in function.arguments:
+        yield from named(f"argument {argument[:80]!r}", name_fault(argument))
     yield expression_fault(function.expression)
 
 

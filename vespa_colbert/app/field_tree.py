@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -195,7 +196,7 @@ def _struct_field(source: Source, tree: Any) -> StructField:
 
 
 def _settings(source: Source, trees: Iterable[Any], block: str) -> tuple[str, ...]:
-    """Return settings as ``word`` or ``word: value``; blocks behind a word are left out.
+    """Return settings as ``word`` or ``word: value``; of blocks behind them that of hnsw is kept.
 
     Raises:
         SchemaSyntaxError: If one of them is not known.
@@ -208,10 +209,18 @@ def _settings(source: Source, trees: Iterable[Any], block: str) -> tuple[str, ..
             continue
         plain = value is None or value.startswith("{")
         text = str(word) if plain else f"{word}: {value}"
+        is_block = value is not None and value.startswith("{")
+        if head == "hnsw" and is_block and (inner := _on_one_line(value[1:-1])):
+            text = f"{word} {{ {inner} }}"
         if fault := setting_fault(text, SETTINGS[block]):
             raise source.error(word, fault)
         found.append(text)
     return tuple(found)
+
+
+def _on_one_line(text: str) -> str:
+    """Return settings with single spaces between their parts and without comments."""
+    return " ".join(re.sub(r"#[^\n]*", "", text).replace(":", ": ").split()).replace(" :", ":")
 
 
 def _linguistics(tree: Any) -> tuple[tuple[str, str], ...]:

@@ -11,7 +11,7 @@ from vespa_colbert.app.faults import named
 __all__ = ["ONE_NODE", "Cloud", "ContentGroup", "Host", "Nodes", "Resources"]
 
 HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
-REGION = re.compile(r"[a-z][a-z0-9-]{0,62}")
+REGION = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 SIZE = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,3})?(?:Mb|Gb|Tb|Pb)", re.IGNORECASE)
 """A number and its unit. Source: NodesSpecification.parseGbAmount, Vespa 8.700.24."""
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vespa_colbert.app.application import ApplicationSpec
 from vespa_colbert.app.component import PackagedFile
+from vespa_colbert.app.query import Query
 from vespa_colbert.app.schema import Schema
 from vespa_colbert.app.templates import Templates
 from vespa_colbert.errors import OutputError, SpecError
@@ -20,6 +21,7 @@ from vespa_colbert.files import FileDigest, atomic_folder, changed_files, digest
 __all__ = [
     "MANIFEST_FILE",
     "ApplicationPackage",
+    "may_be_replaced",
     "read_package",
     "render_app",
     "render_schema",
@@ -41,11 +43,15 @@ class ApplicationPackage:
         path: The folder.
         name: The application's name.
         files: Path in the package → sha256 and size, the manifest itself left out.
+        queries: How its rank profiles are asked.
+        fed: Tensor field that whoever feeds fills → the indexing statement that says with what.
     """
 
     path: Path
     name: str
     files: Mapping[str, FileDigest]
+    queries: tuple[Query, ...] = ()
+    fed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def schemas(self) -> tuple[Path, ...]:
@@ -55,7 +61,13 @@ class ApplicationPackage:
     def manifest(self) -> str:
         """Return the text of the manifest."""
         files = {name: asdict(digest) for name, digest in sorted(self.files.items())}
-        document = {"format": FORMAT, "application": self.name, "files": files}
+        document = {
+            "format": FORMAT,
+            "application": self.name,
+            "queries": {each.profile: each.to_json() for each in self.queries},
+            "fed": dict(self.fed),
+            "files": files,
+        }
         return json.dumps(document, indent=2) + "\n"
 
 
@@ -76,11 +88,15 @@ def render_app(
     """
     printer = Templates(templates)
     texts = _texts(spec, printer)
-    with atomic_folder(output, is_ours=_may_be_replaced) as folder:
+    others = (*printer.additions()[1], *(file.path for file in spec.files), MANIFEST_FILE)
+    _check_apart([*texts, *others], printer.folder)
+    with atomic_folder(output, is_ours=may_be_replaced) as folder:
         files = {path: _write(folder / path, text) for path, text in texts.items()}
         files |= _copy(printer, folder)
         files |= {file.path: _place(file, folder) for file in spec.files}
-        package = ApplicationPackage(path=output, name=spec.name, files=files)
+        package = ApplicationPackage(
+            path=output, name=spec.name, files=files, queries=spec.queries, fed=dict(spec.fed)
+        )
         _write(folder / MANIFEST_FILE, package.manifest())
     return package
 
@@ -132,7 +148,14 @@ def _parse_manifest(folder: Path, document: dict[str, Any]) -> ApplicationPackag
     if document["format"] != FORMAT:
         raise ValueError(f"expected format {FORMAT}, got {document['format']}")
     files = {str(name): FileDigest(**each) for name, each in document["files"].items()}
-    return ApplicationPackage(path=folder, name=str(document["application"]), files=files)
+    queries = document.get("queries", {})
+    return ApplicationPackage(
+        path=folder,
+        name=str(document["application"]),
+        files=files,
+        queries=tuple(Query.from_json(str(name), each) for name, each in queries.items()),
+        fed={str(name): str(each) for name, each in document.get("fed", {}).items()},
+    )
 
 
 def _texts(spec: ApplicationSpec, templates: Templates) -> dict[str, str]:
@@ -144,9 +167,23 @@ def _texts(spec: ApplicationSpec, templates: Templates) -> dict[str, str]:
     for query in spec.profiled_queries:
         values = {"application": spec, "query": query, "schema": spec.schemas[0]}
         texts[f"{QUERY_PROFILES}{query.profile}.xml"] = templates.render(QUERY_PROFILE, values)
-    for path in (*_single_files(spec), *templates.additions()[0]):
+    own, more = (*texts, *_single_files(spec)), templates.additions()[0]
+    _check_apart([*own, *more], templates.folder)
+    for path in (*_single_files(spec), *more):
         texts[path] = templates.render(path, {"application": spec})
     return texts
+
+
+def _check_apart(paths: Sequence[str], templates: Path) -> None:
+    """Return nothing if files can stand in one package together.
+
+    Raises:
+        SpecError: If one would take the place of another, or of a folder of it.
+    """
+    folders = {above.as_posix() for path in paths for above in PurePosixPath(path).parents}
+    for place, path in enumerate(paths):
+        if path in folders or path in paths[:place]:
+            raise SpecError(f"{templates}: {path!r} takes the place of another file of the package")
 
 
 def _single_files(spec: ApplicationSpec) -> Iterator[str]:
@@ -186,7 +223,7 @@ def _place(file: PackagedFile, folder: Path) -> FileDigest:
     return file.digest or digest_file(path)
 
 
-def _may_be_replaced(folder: Path) -> bool:
+def may_be_replaced(folder: Path) -> bool:
     """Return whether a folder is a package of ours with nothing in it that anybody changed.
 
     Raises:

@@ -48,8 +48,9 @@ def field_setting_faults(field: Field) -> Iterator[str]:
 
 def setting_faults(profile: RankProfile) -> Iterator[str]:
     """Yield why Vespa would not take what a rank profile says beside expressions."""
-    for each in profile.properties:
-        yield from (property_fault(text) for text in each)
+    for text in (text for pair in profile.properties for text in pair):
+        fault = property_fault(text)
+        yield f"rank-properties: {fault}" if fault else ""
     for name, value in profile.settings:
         yield setting_fault_of(name, value)
     for model in profile.onnx_models:

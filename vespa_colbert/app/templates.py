@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,7 +76,7 @@ class Templates:
                 f"{self.folder}: expected a folder of templates, there is none; "
                 "make one with: vespa-colbert templates --eject FOLDER"
             )
-        self.environment = _environment(self.folder)
+        self.environment = _own_environment() if self.is_own else _environment(self.folder)
 
     def render(self, path: str, values: Mapping[str, object]) -> str:
         """Return the text that the template of an output prints.
@@ -110,6 +111,11 @@ class Templates:
         printed = [path[: -len(SUFFIX)] for path in found if path.endswith(SUFFIX)]
         copied = [path for path in found if not path.endswith(SUFFIX)]
         for path in (*printed, *copied):
+            name = path.rpartition("/")[2]
+            if name in {"", ".", ".."} or not path.isprintable() or "\\" in path:
+                raise SpecError(
+                    f"{self.folder}: expected a name that a package takes, got {path!r}"
+                )
             if path.startswith(OWN_FILES):
                 raise SpecError(f"{self.folder / path}: {path} is written by the project itself")
         more = tuple(path for path in printed if path + SUFFIX not in known)
@@ -127,6 +133,12 @@ def _files(folder: Path) -> Iterator[Path]:
             raise SpecError(f"{path}: expected files and folders, got a link; copy what it names")
         if path.is_file():
             yield path.relative_to(folder)
+
+
+@cache
+def _own_environment() -> Environment:
+    """Return the sandbox of the project's templates, which are compiled once a process."""
+    return _environment(template_root())
 
 
 def _environment(folder: Path) -> Environment:

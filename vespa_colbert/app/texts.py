@@ -15,14 +15,17 @@ from vespa_colbert.tensor import TensorType
 
 __all__ = [
     "ATTRIBUTE_WORDS",
+    "BLOCK_WORDS",
     "INDEX_WORDS",
     "MATCH_WORDS",
     "RANK_WORDS",
     "brace_fault",
     "bracket_fault",
     "cluster_name_fault",
+    "component_name_fault",
     "dashed_name_fault",
     "decimal",
+    "element_fault",
     "expression_fault",
     "feature_fault",
     "field_name_fault",
@@ -45,6 +48,8 @@ __all__ = [
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 DASHED_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+"""Source: IndexFieldNames, Vespa 8.700.24."""
 PROFILE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z_][A-Za-z0-9_-]*)*")
 FUNCTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\$?")
 LONGEST_NAME = 128
@@ -55,6 +60,11 @@ LITERAL = re.compile(r"""-?[0-9]+(?:\.[0-9]+)?|[\[{][^#]*[\]}]""")
 URI = re.compile(r"https?:(?://)?[\w./:-]+", re.ASCII | re.IGNORECASE)
 TYPE = re.compile(r"[A-Za-z_]\w*(?:<[\w<>,]+>)?", re.ASCII)
 SETTING = re.compile(r'([a-z][a-z0-9-]*)(?:: (?:[A-Za-z0-9_.+-]+|"[^"]*"))?')
+GRAPH_SETTING = re.compile(
+    r"(hnsw) \{(?: (?:max-links-per-node|neighbors-to-explore-at-insert): [0-9]{1,9}"
+    r"| multi-threaded-indexing: (?:true|false))+ \}"
+)
+"""What an index of vectors says in a block. Source: SchemaParser.jj, hnswIndexBody, 8.700.24."""
 PIECE = re.compile(
     r"""(?P<quoted>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<gap>(?:\s|\#[^\n]*)+)|(?P<other>.)""",
     re.DOTALL | re.VERBOSE,
@@ -94,17 +104,8 @@ Source: SchemaParser.jj, EXPRESSION_ML and the like, Vespa 8.700.24.
 """
 
 RESERVED_SCHEMAS = frozenset({
-    "and",
-    "document",
-    "false",
-    "id",
-    "inherits",
-    "not",
-    "null",
-    "or",
-    "position",
-    "true",
-})
+    "and", "document", "false", "id", "inherits", "not", "null", "or", "position", "true",
+})  # fmt: skip
 """Names that no document type may have, in any case; two of them lie in the grammar.
 
 Source: ReservedDocumentTypeNameValidator and ReservedDocumentNames, Vespa 8.700.24.
@@ -115,6 +116,9 @@ RESERVED_FUNCTIONS = frozenset({"inline", "tensor"})
 
 RESERVED_CLUSTERS = frozenset({"admin", "client", "default", "hosts"})
 """Ids that Vespa, or the container that is generated, has already. Source: VespaModel 8.700.24."""
+
+RESERVED_COMPONENTS = BLOCK_WORDS | {"_"}
+"""Words that an indexing statement reads otherwise. Source: IndexingParser.jj, Vespa 8.700.24."""
 
 INDEX_WORDS = frozenset({
     "prefix",
@@ -170,11 +174,13 @@ def name_fault(
     if name.lower() in kept:
         return f"{name!r} is a word that Vespa keeps for itself"
     if not pattern.fullmatch(name):
-        signs = " and _" if pattern in {NAME, FUNCTION_NAME} else ", _ and -"
-        wanted = f"letters, digits{signs}, starting with a letter or _"
+        signs = ", _ and -" if pattern in {DASHED_NAME, PROFILE_NAME} else " and _"
+        first = "a letter" if pattern is FIELD_NAME else "a letter or _"
+        wanted = f"letters, digits{signs}, starting with {first}"
         return f"expected a name of {wanted}, got {name[:LONGEST_NAME]!r}"
     if len(name) > LONGEST_NAME:
-        return f"expected a name of at most {LONGEST_NAME} characters, got {len(name)}"
+        length = f"at most {LONGEST_NAME} characters, got {len(name)}"
+        return f"expected a name of {length} in {name[:80]!r}"
     return ""
 
 
@@ -202,13 +208,18 @@ def cluster_name_fault(name: str) -> str:
 
 
 def dashed_name_fault(name: str) -> str:
-    """Return why Vespa would not take the name of a summary or component, or an empty text."""
+    """Return why Vespa would not take the name of a summary, or an empty text."""
     return name_fault(name, DASHED_NAME)
+
+
+def component_name_fault(name: str) -> str:
+    """Return why a component cannot have an id that indexing statements name, or an empty text."""
+    return name_fault(name, DASHED_NAME, RESERVED_COMPONENTS)
 
 
 def field_name_fault(name: str) -> str:
     """Return why Vespa would not take the name of a field, or an empty text."""
-    return name_fault(name, kept=RESERVED_FIELDS)
+    return name_fault(name, FIELD_NAME, RESERVED_FIELDS)
 
 
 def one_line(text: str) -> str:
@@ -275,7 +286,7 @@ def feature_fault(text: str) -> str:
 
 def setting_fault(text: str, known: frozenset[str]) -> str:
     """Return why a text is no setting of a field such as ``enable-bm25``, or an empty text."""
-    match = SETTING.fullmatch(text)
+    match = SETTING.fullmatch(text) or GRAPH_SETTING.fullmatch(text)
     if match is None or match[1] not in known:
         return f"expected one of {', '.join(sorted(known))}, got {text[:80]!r}"
     return "" if text.isprintable() else f"expected one line, got {text[:80]!r}"
@@ -314,6 +325,16 @@ def decimal(number: float) -> str:
 def uri_fault(text: str) -> str:
     """Return why a text is no address that Vespa fetches a file from, or an empty text."""
     return "" if URI.fullmatch(text) else f"expected an http or https address, got {text[:80]!r}"
+
+
+def element_fault(text: str) -> str:
+    """Return why a text cannot be that of an element of services.xml, or an empty text.
+
+    Source: PropertiesProcessor, Vespa 8.700.24: what begins with ``${`` is replaced.
+    """
+    if text and text.isprintable() and "${" not in text:
+        return ""
+    return f"expected a text on one line, without ${{, got {text[:80]!r}"
 
 
 def property_fault(text: str) -> str:

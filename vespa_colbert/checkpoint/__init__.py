@@ -10,6 +10,8 @@ from vespa_colbert.checkpoint.tokenizer_facts import Marker, TokenizerFacts
 from vespa_colbert.checkpoint.write import (
     WrittenCheckpoint,
     read_checksums,
+    write_checksums,
+    write_json,
     write_pylate_checkpoint,
 )
 
@@ -26,5 +28,7 @@ __all__ = [
     "WrittenCheckpoint",
     "read_checkpoint",
     "read_checksums",
+    "write_checksums",
+    "write_json",
     "write_pylate_checkpoint",
 ]

@@ -31,7 +31,13 @@ from vespa_colbert.checkpoint.safetensors_file import WEIGHTS_FILE
 from vespa_colbert.errors import CheckpointError
 from vespa_colbert.files import FileDigest, atomic_folder, changed_files, digest_file
 
-__all__ = ["WrittenCheckpoint", "read_checksums", "write_pylate_checkpoint"]
+__all__ = [
+    "WrittenCheckpoint",
+    "read_checksums",
+    "write_checksums",
+    "write_json",
+    "write_pylate_checkpoint",
+]
 
 SENTENCE_CONFIG_FILE = "sentence_bert_config.json"
 # What a transformer folder consists of beside its weights; those that are there are copied.
@@ -90,13 +96,13 @@ def write_pylate_checkpoint(
     with atomic_folder(folder, is_ours=lambda there: (there / CHECKSUMS_FILE).is_file()) as part:
         _write_encoder(part, encoder, weights)
         _write_projection(part, projection)
-        _write_json(part / CONFIG_FILE, _config(settings))
-        _write_json(part / MODULES_FILE, _modules(len(projection)))
+        write_json(part / CONFIG_FILE, _config(settings))
+        write_json(part / MODULES_FILE, _modules(len(projection)))
         try:
             read_checkpoint(part)
         except CheckpointError as error:
             raise type(error)(str(error).replace(str(part), str(folder))) from error
-        _write_checksums(part, origin or {})
+        write_checksums(part, origin or {})
     return folder
 
 
@@ -126,7 +132,7 @@ def _write_encoder(part: Path, encoder: Path, weights: Mapping[str, NDArray[Any]
         shutil.copyfile(encoder / WEIGHTS_FILE, part / WEIGHTS_FILE)
     else:
         raise CheckpointError(f"{encoder}: expected weights in {WEIGHTS_FILE}, got none")
-    _write_json(part / SENTENCE_CONFIG_FILE, {"do_lower_case": False})
+    write_json(part / SENTENCE_CONFIG_FILE, {"do_lower_case": False})
 
 
 def _write_projection(part: Path, projection: tuple[ProjectionLayer, ...]) -> None:
@@ -134,7 +140,7 @@ def _write_projection(part: Path, projection: tuple[ProjectionLayer, ...]) -> No
         folder = part / f"{place}_Dense"
         folder.mkdir()
         save_file(dense_tensors(layer), folder / WEIGHTS_FILE, metadata=METADATA)
-        _write_json(folder / "config.json", dense_config(layer))
+        write_json(folder / "config.json", dense_config(layer))
 
 
 def _config(settings: PyLateSettings) -> dict[str, Any]:
@@ -155,14 +161,16 @@ def _modules(layers: int) -> list[dict[str, Any]]:
     return [{"idx": 0, "name": "0", "path": "", "type": TRANSFORMER_TYPE}, *dense]
 
 
-def _write_checksums(part: Path, origin: Mapping[str, Any]) -> None:
+def write_checksums(part: Path, origin: Mapping[str, Any]) -> None:
+    """Write ``checksums.json`` of all files that a folder holds."""
     files = {
         path.relative_to(part).as_posix(): asdict(digest_file(path))
         for path in sorted(part.rglob("*"))
         if path.is_file()
     }
-    _write_json(part / CHECKSUMS_FILE, {"origin": dict(origin), "files": files})
+    write_json(part / CHECKSUMS_FILE, {"origin": dict(origin), "files": files})
 
 
-def _write_json(path: Path, document: object) -> None:
+def write_json(path: Path, document: object) -> None:
+    """Write a JSON file, indented, with a line feed at its end."""
     path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

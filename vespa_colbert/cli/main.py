@@ -26,11 +26,19 @@ VERBS = (
     "templates",
     "generate",
     "validate",
+    "plan",
+    "diff",
+    "upgrade",
     "embed",
+    "feed",
     "search",
+    "query",
     "rank",
+    "mine",
     "evaluate-expression",
+    "evaluate",
     "verify",
+    "deploy",
 )
 
 app = typer.Typer(

@@ -60,9 +60,10 @@ def command(
     if not found:
         print_line(f"no document matches by {name}")
     for rank, hit in enumerate(found, start=1):
-        fields = searcher.index.documents[hit.position].fields
-        print_line(f"{rank:>3}  {hit.relevance:<12.6g}{hit.id}  {fields.get('title', '')}")
-        print_line(f"     {' '.join(fields.get('text', '').split())[:100]}")
+        document = searcher.index.documents[hit.position]
+        print_line(f"{rank:>3}  {hit.relevance:<12.6g}{hit.id}  {document.text('title')}")
+        text = document.text("text") or document.text("contexts")
+        print_line(f"     {' '.join(text.split())[:100]}")
         if shown := strongest(searcher.matched_tokens(text, name, hit)):
             print_line(f"     {shown}")
 

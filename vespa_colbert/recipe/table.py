@@ -15,6 +15,7 @@ from vespa_colbert.app.texts import cluster_name_fault, dashed_name_fault, schem
 from vespa_colbert.checkpoint.hub import HUB_NAME
 
 __all__ = [
+    "LARGEST",
     "CheckpointPath",
     "ClusterName",
     "Measure",
@@ -26,6 +27,9 @@ __all__ = [
     "Version",
     "each_once",
 ]
+
+LARGEST = 2**31 - 1
+"""The largest whole number that Vespa reads."""
 
 
 def _path(value: object, info: ValidationInfo) -> Path:

@@ -9,8 +9,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from vespa_colbert.app import MINIMUM_VESPA_VERSION, AppOptions, RemoteFile
+from vespa_colbert.app.options import Layout, Mode
 from vespa_colbert.checkpoint import ReadOptions
 from vespa_colbert.export import DEFAULT_OPSET, ExportOptions
+from vespa_colbert.recipe.hybrid_tables import CrossEncoderTable, DenseTable, FusionTable
 from vespa_colbert.recipe.node_tables import CloudTable, NodesTable
 from vespa_colbert.recipe.table import (
     CheckpointPath,
@@ -24,6 +26,7 @@ from vespa_colbert.recipe.table import (
     Version,
     each_once,
 )
+from vespa_colbert.recipe.token_table import TokensTable
 from vespa_colbert.tensor import CellType
 
 __all__ = ["Recipe", "Table", "tables"]
@@ -176,6 +179,14 @@ class AppTable(Table):
         alias="schema",
         description="Name of the schema and of the document type.",
     )
+    layout: Layout = Field(
+        default="passage",
+        description="What a document is: passage, contexts (a list of texts), chunks (Vespa cuts).",
+    )
+    mode: Mode = Field(
+        default="index",
+        description="How documents are found: index, or streaming for one group of them.",
+    )
     cell_types: Annotated[
         tuple[Literal["float", "bfloat16", "int8"], ...], AfterValidator(each_once)
     ] = Field(
@@ -189,6 +200,20 @@ class AppTable(Table):
     )
     embed_title: bool = Field(
         default=True, description="Whether the title stands before the text that is embedded."
+    )
+    bm25_k1: float | None = Field(
+        default=None,
+        ge=0.0,
+        allow_inf_nan=False,
+        description="How much a repeated word counts in bm25, where not 1.2.",
+        examples=[0.9],
+    )
+    bm25_b: float | None = Field(
+        default=None,
+        ge=0.0,
+        le=1.0,
+        description="How much the length of a field counts in bm25, where not 0.75.",
+        examples=[0.4],
     )
     query_profiles: bool = Field(
         default=True,
@@ -204,9 +229,13 @@ class AppTable(Table):
         return AppOptions(
             name=self.name,
             schema=self.schema_name,
+            layout=self.layout,
+            mode=self.mode,
             cell_types=tuple(CellType(each) for each in self.cell_types),
             rerank_count=self.rerank_count,
             embed_title=self.embed_title,
+            bm25_k1=self.bm25_k1,
+            bm25_b=self.bm25_b,
             query_profiles=self.query_profiles,
             minimum_vespa_version=self.minimum_vespa_version,
         )
@@ -277,6 +306,10 @@ class Recipe(Table):
     export: ExportTable = Field(default_factory=ExportTable)
     model: ModelTable = Field(default_factory=ModelTable)
     app: AppTable = Field(default_factory=AppTable)
+    tokens: TokensTable = Field(default_factory=TokensTable)
+    dense: DenseTable = Field(default_factory=DenseTable)
+    fusion: FusionTable = Field(default_factory=FusionTable)
+    cross_encoder: CrossEncoderTable = Field(default_factory=CrossEncoderTable)
     nodes: NodesTable = Field(default_factory=NodesTable)
     cloud: CloudTable = Field(default_factory=CloudTable)
     corpus: CorpusTable = Field(default_factory=CorpusTable)
@@ -297,6 +330,10 @@ class Recipe(Table):
         in_cloud = self.nodes.target == "cloud"
         return replace(
             self.app.options,
+            **self.tokens.choices,
+            dense=self.dense.vectors,
+            fusion=self.fusion.fusion,
+            cross_encoding=self.cross_encoder.encoding,
             nodes=self.nodes.nodes,
             cloud=self.cloud.cloud if in_cloud else None,
         )
@@ -307,5 +344,5 @@ def tables() -> dict[str, type[Table]]:
     found = {}
     for name, field in Recipe.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Table):
-            found[name] = field.annotation
+            found[field.alias or name] = field.annotation
     return found

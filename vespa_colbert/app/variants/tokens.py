@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from vespa_colbert.app.options import AppOptions, Layout
 from vespa_colbert.tensor import CellType, Dimension, TensorType
 
-__all__ = ["COMPONENTS_A_CELL", "LABELS", "TokenField", "field_name", "token_fields"]
+__all__ = ["COMPONENTS_A_CELL", "LABELS", "OUTER", "TokenField", "field_name", "token_fields"]
 
 COMPONENTS_A_CELL = {CellType.FLOAT: 1, CellType.BFLOAT16: 1, CellType.INT8: 8}
 """Cell types that Vespa's embedder can fill → components of a vector that one cell holds.
@@ -15,10 +15,13 @@ COMPONENTS_A_CELL = {CellType.FLOAT: 1, CellType.BFLOAT16: 1, CellType.INT8: 8}
 Source: ColBertEmbedder, Vespa 8.700.24.
 """
 
+OUTER = "context"
+"""The dimension that names a text of a document that has several."""
+
 LABELS: dict[Layout, tuple[str, ...]] = {
     "passage": ("dt",),
-    "contexts": ("context", "token"),
-    "chunks": ("context", "token"),
+    "contexts": (OUTER, "token"),
+    "chunks": (OUTER, "token"),
 }
 """Layout → the dimensions that name a token of a document."""
 
@@ -59,8 +62,17 @@ class TokenField:
     @property
     def vectors(self) -> str:
         """The expression that gives the vectors back as numbers."""
-        attribute = f"attribute({self.name})"
-        return f"unpack_bits({attribute})" if self.cell_type is CellType.INT8 else attribute
+        return f"unpack_bits({self.attribute})" if self.is_packed else self.attribute
+
+    @property
+    def attribute(self) -> str:
+        """The rank feature that gives its cells."""
+        return f"attribute({self.name})"
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether a cell holds the signs of eight components."""
+        return self.cell_type is CellType.INT8
 
     @property
     def query_name(self) -> str:

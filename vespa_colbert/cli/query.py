@@ -1,0 +1,52 @@
+"""``vespa-colbert query``."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from vespa_colbert.cli.console import print_json, print_line
+from vespa_colbert.cli.options import AppOption, ModelOption, RecipeOption, load_recipe
+
+
+def command(
+    text: Annotated[str, typer.Argument(help="The question.")],
+    application: AppOption = None,
+    model: ModelOption = None,
+    profile: Annotated[
+        str | None, typer.Option("-p", "--profile", help="The rank profile.")
+    ] = None,
+    yql: Annotated[
+        str, typer.Option("--yql", help="The statement, where not that of the profile.")
+    ] = "",
+    hits: Annotated[int | None, typer.Option("-n", "--hits", min=1, help="Hits asked for.")] = None,
+    group: Annotated[
+        str, typer.Option("--group", help="Whose documents are searched, in streaming mode.")
+    ] = "",
+    recipe: RecipeOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it on one line.")] = False,
+) -> None:
+    """Print the body of a request to Vespa: YQL, rank profile and all tensors it needs.
+
+    Example: vespa-colbert query "open a file" -p max_sim_int8 > q.json; vespa query --file q.json
+    """
+    from vespa_colbert.export import read_model_folder
+    from vespa_colbert.pipeline import QueryOptions, only_schema, query_body
+
+    said = load_recipe(recipe)
+    package, folder = application or said.app.output, model or said.export.output
+    is_there = model is not None or folder.is_dir()
+    body = query_body(
+        package,
+        only_schema(package),
+        text,
+        profile or said.search.profile,
+        model=read_model_folder(folder) if is_there else None,
+        options=QueryOptions(yql=yql, hits=hits or said.search.hits, group=group),
+    )
+    if as_json:
+        print_line(json.dumps(body, ensure_ascii=False))
+    else:
+        print_json(body)
