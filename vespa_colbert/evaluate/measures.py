@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from vespa_colbert.errors import CollectionError, MissingExtraError
 
-__all__ = ["Evaluated", "evaluate_run"]
+__all__ = ["Evaluated", "cutoff", "evaluate_run", "parse_measures"]
+
+CUTOFF = re.compile(r"@([1-9][0-9]*)$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,16 +45,9 @@ def evaluate_run(
         MissingExtraError: If ir_measures is not installed.
         CollectionError: If a measure is unknown, or no query of the run is judged.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import ir_measures
-    except ImportError:
-        raise MissingExtraError("eval", "ir_measures") from None
-    try:
-        parsed = {name: ir_measures.parse_measure(name) for name in measures}
-    except (ValueError, NameError) as error:
-        raise CollectionError(f"measures: {error}; expected names such as nDCG@10") from None
+    parsed = parse_measures(measures)
+    import ir_measures
+
     if not qrels.keys() & run.keys():
         raise CollectionError("no query of the run has a judgement: check the ids of both files")
     judged = [
@@ -69,3 +66,31 @@ def evaluate_run(
         by_query[names[str(found.measure)]][found.query_id] = float(found.value)
     means = {name: sum(values.values()) / len(values) for name, values in by_query.items()}
     return Evaluated(means=means, by_query=by_query)
+
+
+def parse_measures(names: Sequence[str]) -> dict[str, Any]:
+    """Return measures as ir_measures has them, by the names given.
+
+    Raises:
+        MissingExtraError: If ir_measures is not installed.
+        CollectionError: If one is unknown, or two are the same.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import ir_measures
+    except ImportError:
+        raise MissingExtraError("eval", "ir_measures") from None
+    try:
+        parsed = {name: ir_measures.parse_measure(name) for name in names}
+    except (ValueError, NameError) as error:
+        raise CollectionError(f"measures: {error}; expected names such as nDCG@10") from None
+    if not parsed or len(set(map(str, parsed.values()))) < len(names):
+        raise CollectionError(f"measures: expected at least one, each once, got {list(names)}")
+    return parsed
+
+
+def cutoff(measure: str) -> int | None:
+    """Return how many hits a measure looks at; ``None`` for all of them."""
+    found = CUTOFF.search(measure)
+    return int(found[1]) if found else None

@@ -1,4 +1,4 @@
-"""Applications ranked on a judged collection: vectors made once, the package's own rank profiles."""
+"""Applications ranked on a judged collection by their own profiles; vectors are made once."""
 
 from __future__ import annotations
 
@@ -15,29 +15,42 @@ from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.embedder import LocalEmbedder
 from vespa_colbert.errors import SpecError, VespaColbertError
 from vespa_colbert.evaluate import (
+    Evaluation,
     EvaluationOptions,
     JudgedCollection,
     StoredField,
     StoredVectors,
     System,
+    compare_systems,
     cutoff,
     derive_index,
     document_texts,
     missing_texts,
     open_vectors,
     parse_measures,
+    read_run,
     store_vectors,
 )
+from vespa_colbert.evaluate.systems import PLAIN_TERMS
 from vespa_colbert.export import ModelFolder
 from vespa_colbert.files import digest_file
+from vespa_colbert.index.lexical import plain_tokens
 from vespa_colbert.pipeline.corpus import index_origin
 from vespa_colbert.pipeline.query import PACKAGED_MODEL
 from vespa_colbert.pipeline.reporter import Reporter, Silent
 from vespa_colbert.pipeline.search import Searcher, only_schema
 from vespa_colbert.plan import measured_lengths, plan_application
+from vespa_colbert.rank.documents import Tokenize
 from vespa_colbert.rank.expand import calls
 
-__all__ = ["Contender", "Pool", "RankedSystems", "rank_contender", "stored_corpus"]
+__all__ = [
+    "Contender",
+    "Pool",
+    "RankedSystems",
+    "evaluate_applications",
+    "rank_contender",
+    "stored_corpus",
+]
 
 Pool: TypeAlias = Callable[[TokenVectors], TokenVectors]
 """Token vectors of a document's text → fewer of them: (token, dim) float32 both."""
@@ -49,6 +62,7 @@ HITS_WITHOUT_CUTOFF = 1000
 """Hits kept where a measure looks at all of them, as TREC runs have."""
 
 BUILT_IN = frozenset({"default", "unranked"})
+READS_FIELDS = frozenset({"attribute", "closeness", "distance"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +75,8 @@ class Contender:
         name: Goes before the names of its profiles, where there are several applications.
         profiles: Patterns of the profiles to rank by, as ``max_sim_*``; all of them when empty.
         pool: Makes fewer vectors of a document's before cells are made of them; ``None`` for none.
+        threads: Of ONNX Runtime; 0 for one a core.
+        tokenize: Text → terms, for bm25; plain words by default, where Vespa stems.
     """
 
     application: Path
@@ -68,6 +84,8 @@ class Contender:
     name: str = ""
     profiles: tuple[str, ...] = ()
     pool: Pool | None = None
+    threads: int = 0
+    tokenize: Tokenize = plain_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +101,48 @@ class RankedSystems:
     skipped: dict[str, str]
 
 
+def evaluate_applications(
+    collection: JudgedCollection,
+    contenders: Sequence[Contender],
+    work: Path,
+    options: EvaluationOptions,
+    *,
+    runs: Sequence[Path] = (),
+    reporter: Reporter | None = None,
+) -> Evaluation:
+    """Return how good the rank profiles of applications are, each compared with the baseline.
+
+    Args:
+        collection: Documents, judged queries, judgements.
+        contenders: The applications.
+        work: Folder of what is kept between runs; made if need be.
+        options: What is measured.
+        runs: Files in TREC's form, compared too.
+        reporter: Hears of the progress.
+
+    Raises:
+        CollectionError: If a run has a bad line, a measure is unknown, or two systems have one
+            name.
+        SpecError: If a package holds another model than its own, or no profile has the names given.
+        OutputError: If the folder cannot be written.
+        VespaColbertError: If a profile that was named cannot be ranked by.
+    """
+    parse_measures(options.measures)
+    known = {each.id for each in collection.documents}
+    systems = [System(name=path.stem, run=read_run(path, documents=known)) for path in runs]
+    skipped: dict[str, str] = {}
+    work.mkdir(parents=True, exist_ok=True)
+    for contender in contenders:
+        ranked = rank_contender(collection, contender, work, options, reporter)
+        systems += ranked.systems
+        skipped |= ranked.skipped
+    return compare_systems(collection, systems, options, skipped)
+
+
 def stored_corpus(
     collection: JudgedCollection,
     contender: Contender,
     work: Path,
-    *,
-    threads: int = 0,
     reporter: Reporter | None = None,
 ) -> StoredVectors:
     """Return the token vectors of all that an application embeds, at full precision.
@@ -99,7 +153,6 @@ def stored_corpus(
         collection: With the documents.
         contender: The application and its model.
         work: Folder of the files.
-        threads: Of ONNX Runtime; 0 for one a core.
         reporter: Hears of the progress.
 
     Raises:
@@ -115,7 +168,7 @@ def stored_corpus(
     if not missing:
         tell.say(f"token vectors: still valid, reused ({path})")
         return stored
-    embedder = LocalEmbedder(model, threads=threads)
+    embedder = LocalEmbedder(model, threads=contender.threads)
     with tell.track("embedding", len(missing)) as progress:
         return store_vectors(
             stored,
@@ -131,8 +184,6 @@ def rank_contender(
     contender: Contender,
     work: Path,
     options: EvaluationOptions,
-    *,
-    threads: int = 0,
     reporter: Reporter | None = None,
 ) -> RankedSystems:
     """Return what the rank profiles of an application find for the judged queries.
@@ -142,7 +193,6 @@ def rank_contender(
         contender: The application.
         work: Folder of what is kept between runs.
         options: Its measures say how many hits are kept.
-        threads: Of ONNX Runtime; 0 for one a core.
         reporter: Hears of the progress.
 
     Raises:
@@ -154,8 +204,8 @@ def rank_contender(
     parse_measures(options.measures)
     _require_model(contender)
     profiles = _profiles(only_schema(contender.application), contender)
-    stored = stored_corpus(collection, contender, work, threads=threads, reporter=tell)
-    with _searcher(collection, contender, stored, work, threads, tell) as searcher:
+    stored = stored_corpus(collection, contender, work, tell)
+    with _searcher(collection, contender, stored, work, tell) as searcher:
         skipped = {} if contender.profiles else _unranked(searcher, collection, profiles)
         ranked = [name for name in profiles if name not in skipped]
         runs = _runs(searcher, collection, ranked, _depth(options), tell)
@@ -167,7 +217,11 @@ def rank_contender(
                 application=str(contender.application),
                 profile=profile,
                 fields=tuple(fields[name] for name in _fields_of(searcher, profile)),
-                facts={"model": contender.model.checksum, "pooled": contender.pool is not None},
+                facts={
+                    "model": contender.model.checksum,
+                    "pooled": contender.pool is not None,
+                    "terms": PLAIN_TERMS if contender.tokenize is plain_tokens else "given",
+                },
             )
             for profile in ranked
         )
@@ -218,7 +272,6 @@ def _searcher(
     contender: Contender,
     stored: StoredVectors,
     work: Path,
-    threads: int,
     reporter: Reporter,
 ) -> Iterator[Searcher]:
     """Yield the application opened over an index that is derived from the stored vectors."""
@@ -239,7 +292,13 @@ def _searcher(
                 origin=index_origin(contender.model, schema),
                 progress=progress,
             )
-        yield Searcher(contender.application, index, contender.model, threads=threads)
+        yield Searcher(
+            contender.application,
+            index,
+            contender.model,
+            threads=contender.threads,
+            tokenize=contender.tokenize,
+        )
 
 
 def _unranked(
@@ -302,15 +361,10 @@ def _stored_fields(searcher: Searcher, contender: Contender) -> dict[str, Stored
 def _fields_of(searcher: Searcher, profile: str) -> list[str]:
     """Return the tensor fields that a profile's phases read, in the order of the schema."""
     names = {
-        str(call.arguments[0])
+        str(argument)
         for node in searcher.ranker(profile).phases.values()
         for call in calls(node)
-        if call.name in {"attribute", "closeness", "distance"} and call.arguments
-    }
-    names |= {
-        str(call.arguments[1])
-        for node in searcher.ranker(profile).phases.values()
-        for call in calls(node)
-        if call.name in {"closeness", "distance"} and call.arguments and len(call.arguments) > 1
+        if call.name in READS_FIELDS
+        for argument in call.arguments or ()
     }
     return [name for name in searcher.index.tensors if name in names]

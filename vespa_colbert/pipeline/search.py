@@ -14,13 +14,14 @@ from vespa_colbert.embedder import LocalEmbedder
 from vespa_colbert.errors import SpecError
 from vespa_colbert.export import ModelFolder
 from vespa_colbert.index import LocalIndex, embedded_passages, open_index
+from vespa_colbert.index.lexical import plain_tokens
 from vespa_colbert.index.rows import text_tensor
 from vespa_colbert.pipeline.corpus import index_origin
 from vespa_colbert.pipeline.onnx_models import open_onnx
 from vespa_colbert.pipeline.query import other_inputs, package_queries, query_tensors, token_inputs
 from vespa_colbert.rank import Hit, Ranker, RankQuery
 from vespa_colbert.rank.alignment import Alignment, align
-from vespa_colbert.rank.documents import index_documents
+from vespa_colbert.rank.documents import Tokenize, index_documents
 from vespa_colbert.rank.expand import calls
 from vespa_colbert.rank.features.distance import METRICS, closenesses
 from vespa_colbert.tensor import CellType, Tensor
@@ -85,7 +86,13 @@ class Searcher:
     """An application package, an index and a model, opened together."""
 
     def __init__(
-        self, application: Path, index: Path | LocalIndex, model: ModelFolder, *, threads: int = 0
+        self,
+        application: Path,
+        index: Path | LocalIndex,
+        model: ModelFolder,
+        *,
+        threads: int = 0,
+        tokenize: Tokenize = plain_tokens,
     ) -> None:
         """Open everything and check that it fits together.
 
@@ -95,6 +102,7 @@ class Searcher:
                 it is.
             model: The model folder.
             threads: Of ONNX Runtime; 0 for one a core.
+            tokenize: Text → terms, for bm25; plain words by default.
 
         Raises:
             IndexFolderError: If the index was made with another model or other fields.
@@ -108,6 +116,7 @@ class Searcher:
             else index
         )
         self._documents = index_documents(self.index)
+        self._tokenize = tokenize
         self.embedder = LocalEmbedder(model, threads=threads)
         self._queries = package_queries(application)
         self._rankers: dict[str, Ranker] = {}
@@ -117,7 +126,12 @@ class Searcher:
         """Return the ranker of a profile, made when first asked for."""
         if profile not in self._rankers:
             self._rankers[profile] = Ranker(
-                self.schema, profile, self._documents, folder=self.application, open_onnx=open_onnx
+                self.schema,
+                profile,
+                self._documents,
+                folder=self.application,
+                tokenize=self._tokenize,
+                open_onnx=open_onnx,
             )
         return self._rankers[profile]
 

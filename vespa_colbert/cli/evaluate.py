@@ -1,0 +1,272 @@
+"""``vespa-colbert evaluate``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+import typer
+
+from vespa_colbert.cli.console import Console, print_json, print_line, table
+from vespa_colbert.cli.flags import Given, takes_flags
+from vespa_colbert.cli.options import (
+    AppOption,
+    JsonFlag,
+    ModelOption,
+    RecipeOption,
+    load_recipe,
+    needed,
+)
+from vespa_colbert.cli.rank import VespaTermsFlag, terms
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vespa_colbert.evaluate import CollectionFiles, Evaluation, EvaluationOptions, Row
+    from vespa_colbert.pipeline import Contender
+    from vespa_colbert.recipe import Recipe
+
+CELL_TYPES = "float,bfloat16,int8"
+VARIANT_PROFILES = ("bm25", "max_sim_*")
+JSON_FILE, PAGE_FILE = "evaluation.json", "evaluation.html"
+SHOWN = 72
+"""Characters of a query that a line shows."""
+
+CollectionArgument: TypeAlias = Annotated[
+    Path | None, typer.Argument(help="Folder with corpus.jsonl, queries.jsonl and qrels/.")
+]
+OutputOption: TypeAlias = Annotated[
+    Path, typer.Option("-o", "--output", help="Where vectors, page and JSON are kept.")
+]
+
+VARIANTS: dict[str, Any] = {
+    "cell_types": Annotated[
+        str | None,
+        typer.Option("--cell-types", help=f"Variants of a recipe: cells; {CELL_TYPES} by default."),
+    ],
+    "dims": Annotated[
+        str | None,
+        typer.Option("--dims", help="Variants of a recipe: components, as 128,64; else all."),
+    ],
+    "profile": Annotated[
+        list[str] | None,
+        typer.Option("-p", "--profile", help="A rank profile or a pattern; repeatable."),
+    ],
+}
+
+PEERS: dict[str, Any] = {
+    "against": Annotated[
+        Path | None, typer.Option("--against", help="Another package to compare with.")
+    ],
+    "against_model": Annotated[
+        Path | None, typer.Option("--against-model", help="Its model folder, if it has its own.")
+    ],
+    "run": Annotated[
+        list[Path] | None, typer.Option("--run", help="A run in TREC's form; repeatable.")
+    ],
+}
+
+MEASURED: dict[str, Any] = {
+    "measures": Annotated[
+        list[str] | None,
+        typer.Option("--measure", help="As ir_measures has it, R@100; repeatable."),
+    ],
+    "baseline": Annotated[
+        str | None,
+        typer.Option(
+            "--baseline", help="Compared with the others; else the field of the most bytes."
+        ),
+    ],
+    "losers": Annotated[
+        int | None, typer.Option("--losers", min=0, help="Queries kept that lose most; 5 else.")
+    ],
+    "permutations": Annotated[
+        int | None, typer.Option("--permutations", min=1, help="Of the test; 100,000 else.")
+    ],
+    "seed": Annotated[
+        int | None, typer.Option("--seed", min=0, help="Of the test and the intervals.")
+    ],
+}
+
+
+@takes_flags("measured", MEASURED)
+@takes_flags("peers", PEERS)
+@takes_flags("variants", VARIANTS)
+def command(
+    collection: CollectionArgument = None,
+    application: AppOption = None,
+    model: ModelOption = None,
+    output: OutputOption = Path("output/evaluation"),
+    split: Annotated[
+        str, typer.Option("--split", help="Name of the judgements; test if there are several.")
+    ] = "",
+    recipe: RecipeOption = None,
+    vespa_terms: VespaTermsFlag = False,
+    as_json: JsonFlag = False,
+    variants: Given | None = None,
+    peers: Given | None = None,
+    measured: Given | None = None,
+) -> None:
+    """Measure rankings on judged queries: storage variants of a recipe, or profiles of a package.
+
+    Example: vespa-colbert evaluate scifact --dims 128,64 -o output/evaluation
+    """
+    from vespa_colbert.evaluate import evaluation_page, parse_measures, read_judged
+    from vespa_colbert.files import atomic_file
+    from vespa_colbert.pipeline import evaluate_applications
+
+    given, others, said = variants or {}, peers or {}, load_recipe(recipe)
+    _check(application, given, others)
+    options = _options(said, measured or {})
+    parse_measures(options.measures)
+    judged = read_judged(_files(collection, said, split))
+    contenders = _contenders(said, application, model, output, given, others)
+    with terms(vespa=vespa_terms) as tokenize:
+        found = evaluate_applications(
+            judged,
+            [replace(each, tokenize=tokenize) for each in contenders],
+            output,
+            options,
+            runs=others.get("run", ()),
+            reporter=Console(),
+        )
+    texts = {
+        JSON_FILE: json.dumps(found.to_json(), indent=2, ensure_ascii=False) + "\n",
+        PAGE_FILE: evaluation_page(found),
+    }
+    for name, text in texts.items():
+        with atomic_file(output / name) as part:
+            part.write_text(text, encoding="utf-8")
+    if as_json:
+        print_json(found.to_json())
+    else:
+        for line in [*evaluation_lines(found), "", f"{output / PAGE_FILE}: picture and losers"]:
+            print_line(line)
+
+
+def _check(application: Path | None, variants: Given, peers: Given) -> None:
+    """Return nothing if the flags can be given together."""
+    if application is not None and {"cell_types", "dims"} & variants.keys():
+        raise typer.BadParameter("a package has its own; leave it or -a out", param_hint="--dims")
+    if "against_model" in peers and "against" not in peers:
+        raise typer.BadParameter("expected --against too", param_hint="--against-model")
+
+
+def _options(said: Recipe, given: Given) -> EvaluationOptions:
+    from vespa_colbert.evaluate import EvaluationOptions, Sampling
+
+    drawn = {name: given[name] for name in ("permutations", "seed") if name in given}
+    chosen = {name: given[name] for name in ("baseline", "losers") if name in given}
+    measures = tuple(given.get("measures") or said.evaluate.measures)
+    return EvaluationOptions(measures=measures, sampling=Sampling(**drawn), **chosen)
+
+
+def _files(collection: Path | None, said: Recipe, split: str) -> CollectionFiles:
+    from vespa_colbert.evaluate import CollectionFiles, beir_files
+
+    if collection is not None:
+        return beir_files(collection, split)
+    return CollectionFiles(
+        corpus=needed(said.corpus.path, "the corpus", "corpus.path"),
+        queries=needed(said.evaluate.queries, "the queries", "evaluate.queries"),
+        qrels=needed(said.evaluate.qrels, "the judgements", "evaluate.qrels"),
+    )
+
+
+def _contenders(
+    said: Recipe,
+    application: Path | None,
+    model: Path | None,
+    output: Path,
+    variants: Given,
+    peers: Given,
+) -> list[Contender]:
+    """Return the packages that are ranked, that of a recipe's variants printed first."""
+    from vespa_colbert.export import read_model_folder
+    from vespa_colbert.pipeline import Contender
+
+    folder = read_model_folder(model or said.export.output)
+    profiles = tuple(variants.get("profile", () if application else VARIANT_PROFILES))
+    packages = [(application or _variant_package(said, folder.path, output, variants), folder)]
+    if (other := peers.get("against")) is not None:
+        own = peers.get("against_model")
+        packages.append((other, folder if own is None else read_model_folder(own)))
+    return [
+        Contender(
+            application=path,
+            model=each,
+            name="" if len(packages) == 1 else str(path),
+            profiles=profiles,
+            threads=said.index.threads,
+        )
+        for path, each in packages
+    ]
+
+
+def _variant_package(said: Recipe, model: Path, output: Path, variants: Given) -> Path:
+    """Return the package of a recipe with a field for each kind of cells and each of the dims."""
+    from vespa_colbert.app import render_app
+    from vespa_colbert.recipe import recipe_application
+    from vespa_colbert.tensor import CellType
+
+    names = _listed(variants.get("cell_types", CELL_TYPES))
+    if unknown := [name for name in names if name not in _listed(CELL_TYPES)]:
+        raise typer.BadParameter(
+            f"expected {CELL_TYPES} or some of them, got {unknown[0]!r}", param_hint="--cell-types"
+        )
+    dims = _numbers(variants["dims"]) if "dims" in variants else said.tokens.dims
+    varied = said.model_copy(
+        update={
+            "export": said.export.model_copy(update={"output": model}),
+            "app": said.app.model_copy(update={"cell_types": tuple(map(CellType, names))}),
+            "tokens": said.tokens.model_copy(update={"dims": dims}),
+        }
+    )
+    return render_app(recipe_application(varied), output / "app").path
+
+
+def _listed(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",")]
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(each) for each in _listed(text))
+    except ValueError:
+        raise typer.BadParameter(
+            f"expected whole numbers such as 128,64, got {text!r}", param_hint="--dims"
+        ) from None
+
+
+def evaluation_lines(found: Evaluation) -> list[str]:
+    """Return an evaluation as lines of text."""
+    from vespa_colbert.evaluate.page import collection_text, method_text
+
+    measures = found.options.measures
+    head = ("system", "bytes/doc", *measures, "difference", "interval", "p", "p corrected")
+    rows = [head, *(_row(row, measures, found.options.measure) for row in found.rows)]
+    lines = [f"{found.collection.files.qrels}: {collection_text(found)}", *table(rows)]
+    lines += [f"  not ranked: {name}: {why}" for name, why in found.skipped.items()]
+    lines += ["", method_text(found)]
+    if any(row.losers for row in found.rows):
+        lines += ["", f"the query that loses most against {found.options.baseline}"]
+        lines += table([_loser(row) for row in found.rows if row.losers])
+    return lines
+
+
+def _row(row: Row, measures: Sequence[str], measure: str) -> tuple[str, ...]:
+    from vespa_colbert.evaluate.page import difference_text
+    from vespa_colbert.evaluate.picture import bytes_text
+
+    size, difference = row.system.bytes, row.differences.get(measure)
+    compared = ("baseline", "", "", "") if difference is None else difference_text(difference)
+    means = (f"{row.means[name]:.4f}" for name in measures)
+    return (row.system.name, "not known" if size is None else bytes_text(size), *means, *compared)
+
+
+def _loser(row: Row) -> tuple[str, ...]:
+    lost = row.losers[0]
+    text = lost.text if len(lost.text) <= SHOWN else f"{lost.text[:SHOWN]}…"
+    return row.system.name, f"{lost.baseline_value:.3f} → {lost.value:.3f}", f"{lost.query}: {text}"
