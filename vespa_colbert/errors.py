@@ -26,6 +26,7 @@ __all__ = [
     "SpecError",
     "TensorTypeError",
     "TrainingDataError",
+    "TrainingError",
     "UnknownFeatureError",
     "UnknownLayoutError",
     "UnsupportedFunctionError",
@@ -81,6 +82,10 @@ class CollectionError(VespaColbertError, ValueError):
 
 class TrainingDataError(CollectionError):
     """A file of training rows has a bad line; the message gives file and line."""
+
+
+class TrainingError(VespaColbertError, RuntimeError):
+    """A training run cannot begin, go on or be resumed."""
 
 
 class IndexFolderError(VespaColbertError, ValueError):

@@ -251,7 +251,7 @@ def test_two_writers_of_one_feed_are_kept_apart(tmp_path: Path) -> None:
     other.start()
     assert started.wait(30)
 
-    with pytest.raises(OutputError, match="another process is writing it"):
+    with pytest.raises(OutputError, match=rf"another process \({other.pid}\) is writing it"):
         resume_feed(feed(), tmp_path / "feed.jsonl")
     ended.set()
     other.join(30)

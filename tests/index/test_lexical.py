@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from vespa_colbert.index.lexical import LexicalField, plain_tokens
+from vespa_colbert.index.lexical import LexicalField, bigram_tokens, plain_tokens
 
 TEXTS = ["red red fox", "blue fox", "", "grey whale swims far away"]
 
@@ -64,3 +64,9 @@ def test_matching_is_by_any_word() -> None:
 
     assert field.matches(["fox", "whale"]).tolist() == [True, True, False, True]
     assert not field.matches([]).any()
+
+
+def test_bigrams_are_made_of_characters_that_no_space_parts() -> None:
+    found = bigram_tokens("Das 日本語 ist東 かな2 言語")
+
+    assert found == ["das", "日本", "本語", "ist", "東", "かな", "2", "言語"]

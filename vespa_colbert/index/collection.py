@@ -91,25 +91,34 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
     A first line whose score is no number is taken for the header.
 
     Raises:
-        CollectionError: With file and line, if a line has not three fields or the score is no
-            whole number.
+        CollectionError: With file and line, if a line has not three fields, the score is no whole
+            number of 0 or more, or a document was judged before for that query.
     """
     qrels: dict[str, dict[str, int]] = {}
     for number, line in numbered_lines(path):
         parts = line.split("\t")
+        where = f"{path} line {number}"
         if len(parts) != 3:
             raise CollectionError(
-                f"{path} line {number}: expected query-id, corpus-id and score between tabs, "
+                f"{where}: expected query-id, corpus-id and score between tabs, "
                 f"got {len(parts)} fields"
             )
         if number == 1 and not parts[2].strip().lstrip("-").isdigit():
             continue
+        query, document, score = parts
+        if document in qrels.setdefault(query, {}):
+            raise CollectionError(
+                f"{where}: document {document!r} was judged before for query {query!r}"
+            )
         try:
-            qrels.setdefault(parts[0], {})[parts[1]] = int(parts[2])
+            grade = int(score)
         except ValueError:
             raise CollectionError(
-                f"{path} line {number}: expected a whole number as score, got {parts[2]!r}"
+                f"{where}: expected a whole number as score, got {score!r}"
             ) from None
+        if grade < 0:
+            raise CollectionError(f"{where}: expected a score of 0 or more, got {grade}")
+        qrels[query][document] = grade
     return qrels
 
 

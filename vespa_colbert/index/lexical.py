@@ -15,9 +15,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["K1", "B", "LexicalField", "plain_tokens"]
+__all__ = ["K1", "B", "LexicalField", "bigram_tokens", "plain_tokens"]
 
 WORD = re.compile(r"\w+")
+UNSPACED = re.compile("([\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+)")
+"""Kana and Han characters, whose words no space parts."""
 K1, B = 1.2, 0.75
 """Defaults of the rank feature ``bm25``."""
 
@@ -25,6 +27,15 @@ K1, B = 1.2, 0.75
 def plain_tokens(text: str) -> list[str]:
     """Return the words of a text."""
     return WORD.findall(unicodedata.normalize("NFKC", text).lower())
+
+
+def bigram_tokens(text: str) -> list[str]:
+    """Return the words of a text; of a run of kana and Han characters, each two neighbours."""
+    tokens = []
+    for part in (part for word in plain_tokens(text) for part in UNSPACED.split(word) if part):
+        is_run = len(part) > 2 and UNSPACED.match(part)
+        tokens += [part[place : place + 2] for place in range(len(part) - 1)] if is_run else [part]
+    return tokens
 
 
 class LexicalField:
