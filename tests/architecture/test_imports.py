@@ -9,7 +9,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "vespa_colbert"
-HEAVY = ("torch", "transformers", "onnx", "onnxruntime", "jpype", "tokenizers", "ir_measures")
+HEAVY = (
+    "torch",
+    "transformers",
+    "onnx",
+    "onnxruntime",
+    "jpype",
+    "tokenizers",
+    "ir_measures",
+    "vespa",
+    "vespacli",
+)
 """Libraries of the extras: imported where they are used, never by an import of ours."""
 
 STAGES = sorted(
@@ -23,7 +33,10 @@ MODULES = sorted(
     if path.stem not in {"__init__", "__main__"}
 )
 DEFINES_A_TORCH_CLASS = {
-    f"vespa_colbert.model.{name}" for name in ("attention", "columns", "contextual", "exact")
+    *(f"vespa_colbert.model.{name}" for name in ("attention", "columns", "contextual", "exact")),
+    *(f"vespa_colbert.train.{name}" for name in ("losses", "max_sim")),
+    *(f"vespa_colbert.train.{name}" for name in ("encode", "loop", "measure", "model")),
+    *(f"vespa_colbert.train.{name}" for name in ("state", "step", "train")),
 }
 """The modules whose import is the import of torch; the others import it inside functions."""
 

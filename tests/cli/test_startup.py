@@ -19,6 +19,8 @@ HEAVY = (
     "jpype",
     "scipy",
     "ir_measures",
+    "vespa",
+    "vespacli",
 )
 
 SCRIPT = """

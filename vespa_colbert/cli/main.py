@@ -35,6 +35,8 @@ VERBS = (
     "query",
     "rank",
     "mine",
+    "train",
+    "head",
     "evaluate-expression",
     "evaluate",
     "verify",

@@ -11,8 +11,6 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.checkpoint import (
     ProjectionLayer,
@@ -21,6 +19,7 @@ from vespa_colbert.checkpoint import (
     write_pylate_checkpoint,
 )
 from vespa_colbert.errors import MissingExtraError
+from vespa_colbert.train.heads import orthonormal_rows
 
 __all__ = ["demo_checkpoint_is_current", "demo_projection", "write_demo_checkpoint"]
 
@@ -66,13 +65,8 @@ def demo_checkpoint_is_current(folder: Path, *, dim: int = 128, seed: int = 0) -
 
 
 def demo_projection(*, dim: int, seed: int) -> TokenVectors:
-    """Return a projection with orthonormal rows: (dim, 384) float32.
-
-    Each row's sign is that of the diagonal of R, which makes the decomposition unique.
-    """
-    gaussian = np.random.default_rng(seed).standard_normal((HIDDEN_SIZE, dim))
-    columns, triangle = np.linalg.qr(gaussian)
-    return np.ascontiguousarray((columns * np.sign(np.diag(triangle))).T, dtype=np.float32)
+    """Return a projection with orthonormal rows: (dim, 384) float32."""
+    return orthonormal_rows(HIDDEN_SIZE, dim, seed)
 
 
 def _origin(dim: int, seed: int) -> dict[str, Any]:

@@ -73,6 +73,10 @@ class ContextualEncoder(torch.nn.Module):  # type: ignore[misc]
             attention_mask: (batch, token) int64, 1 where other tokens may attend to a token.
         """
         hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask)[0]
+        return self.project(hidden)
+
+    def project(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return token vectors of unit length, (…, dim) float32, of the encoder's rows (…, in)."""
         rows = self.projection(hidden)
         if self.dims is not None:
             rows = rows[..., : self.dims]

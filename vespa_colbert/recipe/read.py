@@ -6,7 +6,7 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from vespa_colbert.export.model_folder import ModelFolder, read_model_folder
 from vespa_colbert.export.runtimes import runtime_of
 from vespa_colbert.recipe.tables import Recipe, tables
 
-__all__ = ["default_recipe", "read_recipe", "recipe_application"]
+__all__ = ["default_recipe", "read_recipe", "recipe_application", "search_profile"]
 
 HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?")
 KEY = re.compile(r"""\s*["']?([^\s"'=#\[\]]+)["']?\s*=""")
@@ -102,6 +102,23 @@ def recipe_application(recipe: Recipe) -> ApplicationSpec:
             tokenizer=published.tokenizer,
         )
     return application_spec(embedder, recipe.app_options)
+
+
+def search_profile(recipe: Recipe, names: Iterable[str]) -> str:
+    """Return the profile that a search ranks by: the one that is stated, or MaxSim.
+
+    Where no whole token vectors are stored, it is MaxSim of the widest that are.
+
+    Args:
+        recipe: What is to be done.
+        names: The rank profiles that there are.
+    """
+    known, profile = set(names), recipe.search.profile
+    if profile in known or "profile" in recipe.search.model_fields_set:
+        return profile
+    cut = (re.fullmatch(rf"{re.escape(profile)}_([0-9]+)", name) for name in known)
+    widths = [int(found[1]) for found in cut if found]
+    return f"{profile}_{max(widths)}" if widths else profile
 
 
 def _check_target(folder: ModelFolder, vespa_version: str) -> None:
@@ -185,8 +202,9 @@ def _validate(
         return None, [_explained(each, document, lines) for each in error.errors(include_url=False)]
     if "profile" in recipe.search.model_fields_set:
         return recipe, []
-    profile = f"max_sim_{recipe.app.cell_types[-1]}"
-    search = recipe.search.model_copy(update={"profile": profile})
+    values = {**dict(recipe.search), "profile": f"max_sim_{recipe.app.cell_types[-1]}"}
+    stated = recipe.search.model_fields_set
+    search = type(recipe.search).model_construct(_fields_set=stated, **values)
     return recipe.model_copy(update={"search": search}), []
 
 
@@ -235,6 +253,7 @@ def _stated(document: Any, error: Any) -> Any:
 def _output_faults(recipe: Recipe) -> Iterator[str]:
     """Yield outputs that would overwrite each other."""
     outputs = {
+        "[train] output": recipe.train.output,
         "[export] output": recipe.export.output,
         "[app] output": recipe.app.output,
         "[index] output": recipe.index.output,

@@ -27,6 +27,7 @@ from vespa_colbert.recipe.table import (
     each_once,
 )
 from vespa_colbert.recipe.token_table import TokensTable
+from vespa_colbert.recipe.train_table import TrainTable
 from vespa_colbert.tensor import CellType
 
 __all__ = ["Recipe", "Table", "tables"]
@@ -303,6 +304,7 @@ class Recipe(Table):
     """
 
     checkpoint: CheckpointTable = Field(default_factory=CheckpointTable)
+    train: TrainTable = Field(default_factory=TrainTable)
     export: ExportTable = Field(default_factory=ExportTable)
     model: ModelTable = Field(default_factory=ModelTable)
     app: AppTable = Field(default_factory=AppTable)

@@ -1,0 +1,207 @@
+"""Checkpoint and rows on disk → trained checkpoint on disk, in the layout that it came in."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vespa_colbert.checkpoint import Checkpoint, ReadOptions, read_checkpoint, read_checksums
+from vespa_colbert.errors import OutputError
+from vespa_colbert.index import read_corpus, read_queries
+from vespa_colbert.pipeline.mine import document_text
+from vespa_colbert.pipeline.reporter import Reporter, Silent
+from vespa_colbert.train import (
+    Control,
+    OutputLayout,
+    TrainingData,
+    TrainingOptions,
+    read_training_data,
+)
+
+__all__ = ["TrainedModel", "TrainingRequest", "check_output", "run_folder", "train_model"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRequest:
+    """What is read and written.
+
+    Attributes:
+        checkpoint: The folder.
+        read: What the user allows and states of it.
+        rows: File of training rows.
+        output: Folder of the trained checkpoint.
+        queries: File of queries, for rows with ids.
+        corpus: File of documents, for rows with ids.
+        held_out: File of rows that the run is judged by.
+        layout: In which the checkpoint is written.
+        resume: Whether an unfinished run is gone on with.
+    """
+
+    checkpoint: Path
+    read: ReadOptions
+    rows: Path
+    output: Path
+    queries: Path | None = None
+    corpus: Path | None = None
+    held_out: Path | None = None
+    layout: OutputLayout = "same"
+    resume: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedModel:
+    """What a training run has to show.
+
+    Attributes:
+        path: The trained checkpoint.
+        run: Folder with log and curves.
+        layout: Of the checkpoint.
+        dim: Width of a token vector.
+        rows: Training rows.
+        steps: Steps done.
+        planned_steps: Steps that the run could have had.
+        loss: Of the last step.
+        measure: Best value of the loss on held-out rows; None without such rows.
+        best_step: The step that had it.
+    """
+
+    path: Path
+    run: Path
+    layout: str
+    dim: int
+    rows: int
+    steps: int
+    planned_steps: int
+    loss: float
+    measure: float | None
+    best_step: int | None
+
+
+def run_folder(output: Path) -> Path:
+    """Return the folder beside an output with the state, log and curves of its run."""
+    return output.with_name(f"{output.name}.training")
+
+
+def train_model(
+    request: TrainingRequest,
+    options: Callable[[Checkpoint], TrainingOptions],
+    *,
+    reporter: Reporter | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> TrainedModel:
+    """Return what came of training a checkpoint; it is written when the run is finished.
+
+    Args:
+        request: What is read and written.
+        options: Checkpoint → how it is trained.
+        reporter: Hears of the progress.
+        should_stop: Asked after each step; the state is saved then.
+
+    Raises:
+        CheckpointError: If the checkpoint cannot be read, or the layout cannot hold it.
+        CollectionError: If a file of rows, queries or documents has a bad line.
+        SpecError: If the rows lack what the loss needs, or an option does not fit the checkpoint.
+        TrainingError: If there is another run, the state is of another one, or a loss is not
+            finite; ``StoppedError`` if the run was asked to stop.
+        OutputError: If the output cannot be written, or is not a checkpoint of this package.
+        MissingExtraError: If torch, transformers or tokenizers is not installed.
+    """
+    from vespa_colbert.train.layouts import write_trained, written_form
+    from vespa_colbert.train.train import CURVES_FILE, train
+
+    tell = reporter or Silent()
+    source = read_checkpoint(request.checkpoint, request.read)
+    check_output(request.output, source.path)
+    checkpoint = written_form(source, request.layout)
+    data, held_out = _read_rows(request)
+    tell.say(f"{request.rows}: {len(data.rows)} rows, {len(data.documents)} documents")
+    chosen = options(checkpoint)
+    folder = run_folder(request.output)
+    control = Control(resume=request.resume, track=tell.track, should_stop=should_stop)
+    trained = train(checkpoint, data, folder, chosen, measure=held_out, control=control)
+    if not (folder / CURVES_FILE).is_file():
+        tell.say("no curves are drawn: that needs matplotlib, of the extra train")
+    position = trained.position
+    made = TrainedModel(
+        path=request.output,
+        run=folder,
+        layout=checkpoint.layout,
+        dim=trained.checkpoint.dim,
+        rows=len(data.rows),
+        steps=position.step,
+        planned_steps=trained.steps,
+        loss=trained.loss,
+        measure=position.best,
+        best_step=position.best_step if position.best is not None else None,
+    )
+    write_trained(
+        request.output,
+        source,
+        trained.checkpoint,
+        layout=request.layout,
+        options=request.read,
+        origin=_origin(request, chosen, made),
+    )
+    _remove_state(folder)
+    return made
+
+
+def _read_rows(request: TrainingRequest) -> tuple[TrainingData, TrainingData | None]:
+    """Return the rows, and those held out, with the texts of their ids.
+
+    Raises:
+        CollectionError: With file and line, if a line is bad.
+    """
+    queries = documents = None
+    if request.queries is not None:
+        queries = {each.id: each.text for each in read_queries(request.queries)}
+    if request.corpus is not None:
+        documents = {each.id: document_text(each) for each in read_corpus(request.corpus)}
+    data = read_training_data(request.rows, queries=queries, documents=documents)
+    if request.held_out is None:
+        return data, None
+    return data, read_training_data(request.held_out, queries=queries, documents=documents)
+
+
+def check_output(output: Path, checkpoint: Path) -> None:
+    """Return nothing if the output may be written in the end, asked before the work.
+
+    Raises:
+        OutputError: If it is the checkpoint itself, a file, or a folder that is not ours.
+    """
+    if output.resolve() == checkpoint.resolve():
+        raise OutputError(f"{output}: this is the checkpoint that is trained; name another output")
+    if output.exists() and not output.is_dir():
+        raise OutputError(f"{output}: expected a folder or nothing, got a file")
+    if output.is_dir() and any(output.iterdir()) and read_checksums(output) is None:
+        raise OutputError(
+            f"{output}: this folder holds files that were not written by this command, or were "
+            "changed since; it is left alone: choose another output, or remove it yourself"
+        )
+
+
+def _origin(
+    request: TrainingRequest, options: TrainingOptions, made: TrainedModel
+) -> Mapping[str, Any]:
+    return {
+        "made-by": "train",
+        "checkpoint": request.checkpoint.name,
+        "rows": request.rows.name,
+        "loss": str(options.loss.kind),
+        "with-encoder": options.with_encoder,
+        "seed": options.batch.seed,
+        "steps": made.steps,
+        "best-step": made.best_step,
+    }
+
+
+def _remove_state(folder: Path) -> None:
+    """Remove what only an unfinished run needs; log and curves stay."""
+    from vespa_colbert.train.loop import STATE_FOLDER
+
+    shutil.rmtree(folder / STATE_FOLDER)
+    for rows in folder.glob("rows-*.f32"):
+        rows.unlink()
