@@ -6,7 +6,7 @@ export UV_PYTHON_DOWNLOADS := never
 unexport VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: demo test test-all setup fmt lint types imports golden regen-jars regen-compliance export-matrix bench build clean
+.PHONY: demo test test-all setup fmt lint types imports golden regen-jars regen-compliance export-matrix recipe-table public-applications bench build clean
 .DEFAULT_GOAL := demo
 
 demo: setup
@@ -35,6 +35,12 @@ types: setup
 
 imports: setup
 	$(RUN) lint-imports
+
+recipe-table: setup
+	VESPA_COLBERT_REQUIRE=java $(RUN) python -m tests.app.write_recipe_table docs/recipes.md
+
+public-applications: setup
+	$(RUN) python -m tests.app.write_public_applications docs/public-applications.md
 
 golden: setup
 	$(RUN) python tests/regen_golden.py && git --no-pager diff --stat app_package

@@ -11,7 +11,14 @@ from vespa_colbert.app import AppOptions, RemoteFile
 from vespa_colbert.checkpoint import ReadOptions
 from vespa_colbert.errors import ExportError, SpecError
 from vespa_colbert.export.model_folder import EmbedderSpec
-from vespa_colbert.recipe import Recipe, default_recipe, read_recipe, recipe_application
+from vespa_colbert.recipe import (
+    Recipe,
+    default_recipe,
+    read_recipe,
+    recipe_application,
+    search_profile,
+)
+from vespa_colbert.recipe.train_table import TrainTable
 from vespa_colbert.tensor import CellType
 
 FACTS = EmbedderSpec(
@@ -72,7 +79,14 @@ def test_every_key_that_may_stay_open_is_shown_as_a_comment(tmp_path: Path) -> N
     shown = [
         line for line in default_recipe().split("\n") if line.startswith("# ") and " = " in line
     ]
-    assert [line.split(" = ")[0] for line in shown] == [
+    said = [line.split(" = ")[0] for line in shown]
+    # Training has open keys of its own.
+    trained = [
+        f"# {each.alias}" for each in TrainTable.model_fields.values() if each.default is None
+    ]
+    place = said.index(trained[0])
+    assert said[place : place + len(trained)] == trained
+    assert said[:place] + said[place + len(trained) :] == [
         "# path",
         "# revision",
         "# head",
@@ -85,6 +99,8 @@ def test_every_key_that_may_stay_open_is_shown_as_a_comment(tmp_path: Path) -> N
         "# skip-words",
         "# dims",
         "# embedder",
+        "# bm25-k1",
+        "# bm25-b",
         "# model",
         "# model",
         "# container-vcpu",
@@ -322,3 +338,14 @@ def test_a_checkpoint_may_be_named_as_on_the_hub(tmp_path: Path) -> None:
 
     assert (named.path, named.options.revision) == (Path("org/model"), "v1")
     assert local.path == tmp_path / "org" / "model"
+
+
+def test_a_search_ranks_by_the_widest_vectors_where_none_are_whole(tmp_path: Path) -> None:
+    recipe = read(tmp_path, '[app]\ncell-types = ["int8", "float"]')
+    stated = read(tmp_path, '[search]\nprofile = "max_sim_float"')
+    cut = ["bm25", "max_sim_float_8", "max_sim_float_32", "max_sim_float_x", "max_sim_int8_64"]
+
+    assert search_profile(recipe, [*cut, "max_sim_float"]) == "max_sim_float"
+    assert search_profile(recipe, cut) == "max_sim_float_32"
+    assert search_profile(recipe, ["bm25"]) == "max_sim_float"
+    assert search_profile(stated, cut) == "max_sim_float"

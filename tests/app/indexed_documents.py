@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vespa_colbert.app import Schema, read_application
 from vespa_colbert.pipeline.onnx_models import open_onnx
-from vespa_colbert.rank import Documents, NearestNeighbor, Ranker, RankQuery
-from vespa_colbert.rank.documents import field_tensors
+from vespa_colbert.pipeline.served import indexed_by_vespa, read_by_vespa
+from vespa_colbert.rank import Documents, Ranker, RankQuery
 from vespa_colbert.vespa_java import JavaHit, NodeHit, VespaJava
 
 __all__ = ["TEXTS", "asked", "indexed", "ranker_of", "reranked"]
@@ -32,35 +33,13 @@ def indexed(java: VespaJava, app: Path, texts: Sequence[Mapping[str, Any]] = TEX
         {"put": f"id:passages:passage::{place}", "fields": dict(each)}
         for place, each in enumerate(texts)
     ]
-    made = java.index_documents(app, puts)
-    tensors = {
-        each.name: field_tensors(kind, [fields.get(each.name) for fields in made])
-        for each in schema.fields
-        if (kind := each.tensor_type) is not None
-    }
-    names = {name for each in texts for name in each}
-    return Documents(
-        ids=[str(place) for place in range(len(texts))],
-        tensors=tensors,
-        values={name: [each.get(name) for each in texts] for name in names},
-        where="Vespa's indexing",
-    )
+    documents = indexed_by_vespa(java, app, schema, puts)
+    return replace(documents, ids=[str(place) for place in range(len(texts))])
 
 
 def asked(java: VespaJava, app: Path, profile: str, text: str) -> RankQuery:
-    """Return the question that the container makes of a text with a query profile of the package.
-
-    The YQL's nearestNeighbor is told by its words.
-    """
-    query = java.read_query(app, {"queryProfile": profile, "text": text})
-    assert query.profile == profile
-    tensors = {name[len("query(") : -1]: tensor for name, tensor in query.inputs.items()}
-    near = "nearestNeighbor(dense, q_dense)" in query.yql
-    return RankQuery(
-        text=text,
-        tensors=tensors,
-        nearest=(NearestNeighbor(field="dense", tensor="q_dense"),) if near else (),
-    )
+    """Return the question that the container makes of a text with a query profile."""
+    return read_by_vespa(java, app, {"queryProfile": profile, "text": text}, text)
 
 
 def ranker_of(app: Path, profile: str, documents: Documents) -> Ranker:

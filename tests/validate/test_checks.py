@@ -467,3 +467,22 @@ def test_an_expression_in_a_file_of_its_own_is_reported_there(findings: Check) -
 def test_the_tokenizer_of_a_case_is_what_the_component_says() -> None:
     vocabulary = TOKENIZER["model"]["vocab"]
     assert (vocabulary["[CLS]"], vocabulary["[SEP]"], vocabulary["[Q]"]) == (2, 3, 5)
+
+
+def test_an_input_of_several_profiles_is_cut_once(findings: Check) -> None:
+    def change(folder: Path) -> None:
+        model(width=20)(folder)
+        query_profile("colbert, ")(folder)
+        path = folder / "search" / "query-profiles" / "default.xml"
+        text = path.read_text(encoding="utf-8")
+        (path.parent / "again.xml").write_text(text.replace('"default"', '"again"'))
+
+    more = "    rank-profile another inherits base { }\n" + NEW_FIELD
+
+    found = findings(schema=((NEW_FIELD, more),), change=change)
+
+    reasons = [each.fault.reason for each in found if each.code == "vectors-cut"]
+    assert [reason.split(":")[0] for reason in sorted(reasons)] == [
+        "field made",
+        "query(qt) of profile another of schema doc",
+    ]

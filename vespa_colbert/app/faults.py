@@ -29,7 +29,7 @@ from vespa_colbert.app.texts import (
     uri_fault,
 )
 
-__all__ = ["constant_faults", "field_faults", "named", "profile_faults", "repeated"]
+__all__ = ["NO_NUMBER", "constant_faults", "field_faults", "named", "profile_faults", "repeated"]
 
 
 NO_INPUT = BLOCK_WORDS | {"true", "false"}

@@ -274,6 +274,8 @@ def statement_fault(text: str) -> str:
     if len(split_statements(text)) != 1 or split_statements(text)[0] != text:
         return f"expected one statement, on one line and with single spaces, got {text[:80]!r}"
     outside = "".join(piece for kind, piece in _pieces(text) if kind == "other")
+    if outside.endswith("|"):
+        return f"expected a statement that ends, Vespa reads on after its |, got {text[:80]!r}"
     return _line_fault(text) or brace_fault(outside) or bracket_fault(text)
 
 

@@ -34,15 +34,17 @@ def command(
     """
     from vespa_colbert.export import read_model_folder
     from vespa_colbert.pipeline import QueryOptions, only_schema, query_body
+    from vespa_colbert.recipe import search_profile
 
     said = load_recipe(recipe)
     package, folder = application or said.app.output, model or said.export.output
     is_there = model is not None or folder.is_dir()
+    schema = only_schema(package)
     body = query_body(
         package,
-        only_schema(package),
+        schema,
         text,
-        profile or said.search.profile,
+        profile or search_profile(said, schema.profile_names),
         model=read_model_folder(folder) if is_there else None,
         options=QueryOptions(yql=yql, hits=hits or said.search.hits, group=group),
     )

@@ -73,7 +73,7 @@ def command(
     from vespa_colbert.pipeline.onnx_models import open_onnx
     from vespa_colbert.rank import Ranker, RankQuery
 
-    with _terms(vespa=vespa_terms) as tokenize:
+    with terms(vespa=vespa_terms) as tokenize:
         ranker = Ranker.from_application(
             application, profile, documents, schema=schema, tokenize=tokenize, open_onnx=open_onnx
         )
@@ -112,7 +112,7 @@ def _print_lines(found: Sequence[Hit], profile: str) -> None:
 
 
 @contextmanager
-def _terms(*, vespa: bool) -> Iterator[Callable[[str], list[str]]]:
+def terms(*, vespa: bool) -> Iterator[Callable[[str], list[str]]]:
     """Yield what makes terms of a text: Vespa's linguistics, else plain words."""
     from vespa_colbert.index.lexical import plain_tokens
 

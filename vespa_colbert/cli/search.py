@@ -41,9 +41,11 @@ def command(
 
     Example: vespa-colbert search "how do I open a file?" -p max_sim_float -n 3
     """
+    from vespa_colbert.recipe import search_profile
+
     said = load_recipe(recipe)
     searcher = open_searcher(said, application, index, model)
-    name = profile or said.search.profile
+    name = profile or search_profile(said, searcher.schema.profile_names)
     found = searcher.search(text, name, hits=hits or said.search.hits)
     if as_json:
         print_json([

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,15 @@ from numpy.typing import NDArray
 from vespa_colbert.app.build import EMBEDDER_NAME
 from vespa_colbert.errors import VespaJavaError
 from vespa_colbert.index import embedded_fields
-from vespa_colbert.pipeline.query import holds_tokens, other_inputs, token_inputs
+from vespa_colbert.pipeline.query import (
+    holds_tokens,
+    other_inputs,
+    package_queries,
+    token_inputs,
+)
 from vespa_colbert.pipeline.reporter import Reporter, Silent
 from vespa_colbert.pipeline.search import Searcher
+from vespa_colbert.pipeline.served import Answering, Served, downloads_others, local_copies
 from vespa_colbert.rank import Ranker
 from vespa_colbert.rank.expand import calls, plain
 from vespa_colbert.rank.language.nodes import Call, Node, Operation
@@ -106,7 +112,8 @@ def prove(
     theirs = JavaEmbeddings(java=java, component=_component(searcher))
     with tell.track("embedding with Vespa's Java", len(cases)) as progress:
         rungs = compare_embeddings(cases, (local, theirs), progress)
-    rungs += _score_rungs(searcher, java, asked, options, tell)
+    served = Served(searcher, java, sampled.tolist())
+    rungs += _score_rungs(searcher, java, _Sample(asked, options.pairs, options.seed, served), tell)
     return ParityReport(
         judges=("local", "Vespa's Java"), rungs=tuple(rungs), versions=java.versions()
     )
@@ -134,7 +141,8 @@ def _component(searcher: Searcher) -> EmbedderComponent | EmbedderFiles:
         )
     names = [each.statement.component for each in fields.values() if each.holds_tokens]
     name = next(filter(None, names), EMBEDDER_NAME)
-    return EmbedderComponent(folder=searcher.application, component_id=name)
+    copies = local_copies(searcher.application, searcher.embedder.folder)
+    return EmbedderComponent(folder=searcher.application, component_id=name, models=copies)
 
 
 def _text_cases(
@@ -173,80 +181,106 @@ def _text_cases(
     return cases
 
 
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """Which pairs are scored; those of profiles that ask for other models are of ``served``."""
+
+    queries: Mapping[str, str]
+    pairs: int
+    seed: int
+    served: Served
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A phase to prove, and who has its documents and questions."""
+
+    source: Answering
+    ranker: Ranker
+    phase: str
+
+    @property
+    def node(self) -> Node:
+        """The phase's expression, functions expanded."""
+        return self.ranker.phases[self.phase]
+
+    @property
+    def name(self) -> str:
+        """Name of the rung."""
+        return f"score, {self.ranker.profile.name} {self.phase}"
+
+    def not_checked(self, reason: str) -> Rung:
+        """Return the rung of a phase that nothing was compared of."""
+        return RungCount(self.name, SCORES_TOLERANCE, "relative").rung(reason)
+
+
 def _score_rungs(
-    searcher: Searcher,
-    java: VespaJava,
-    queries: Mapping[str, str],
-    options: ProofOptions,
-    tell: Reporter,
+    searcher: Searcher, java: VespaJava, sample: _Sample, tell: Reporter
 ) -> list[Rung]:
     """Return a rung for every phase of every profile."""
     proved: dict[Node, str] = {}
     rungs = []
     jobs = [
-        (searcher.ranker(profile.name), phase)
-        for profile in searcher.schema.rank_profiles
-        for phase in searcher.ranker(profile.name).phases
+        job for each in searcher.schema.rank_profiles for job in _jobs(searcher, each.name, sample)
     ]
     with tell.track("scoring with Vespa's Java", len(jobs)) as progress:
-        for done, (ranker, phase) in enumerate(jobs, start=1):
-            node = ranker.phases[phase]
-            pairs = options.pairs if node not in proved else min(REPEATED_PAIRS, options.pairs)
-            rung = _score_rung(
-                searcher, java, (ranker, phase), _Sample(queries, pairs, options.seed)
-            )
-            proved.setdefault(node, rung.name)
+        for done, job in enumerate(jobs, start=1):
+            pairs = sample.pairs if job.node not in proved else min(REPEATED_PAIRS, sample.pairs)
+            rung = _score_rung(searcher, java, job, replace(sample, pairs=pairs))
+            proved.setdefault(job.node, rung.name)
             rungs.append(rung)
             progress(done)
     return rungs
 
 
-@dataclass(frozen=True, slots=True)
-class _Sample:
-    """Which pairs are scored."""
+def _jobs(searcher: Searcher, profile: str, sample: _Sample) -> Iterator[_Job]:
+    """Yield the phases of a profile; what other models fill is filled by Vespa's own code."""
+    source: Answering = searcher
+    ranker = source.ranker(profile)
+    if other_inputs(ranker.profile) and not _unfilled(searcher, profile):
+        ranker, source = sample.served.ranker(profile), sample.served
+    for phase in ranker.phases:
+        yield _Job(source, ranker, phase)
 
-    queries: Mapping[str, str]
-    pairs: int
-    seed: int
+
+def _unfilled(searcher: Searcher, profile: str) -> str:
+    """Return why a profile's inputs of other models cannot be filled; empty if they can."""
+    if profile not in package_queries(searcher.application):
+        return "it is not known what fills it"
+    if downloads_others(searcher.application):
+        return "made by a model that Vespa downloads, which is not at hand"
+    return ""
 
 
-def _score_rung(
-    searcher: Searcher, java: VespaJava, job: tuple[Ranker, str], sample: _Sample
-) -> Rung:
+def _score_rung(searcher: Searcher, java: VespaJava, job: _Job, sample: _Sample) -> Rung:
     """Return the rung of one phase of one profile.
 
     Raises:
         VespaJavaError: If Vespa's code cannot be run.
     """
-    ranker, phase = job
-    node = ranker.phases[phase]
-    name = f"score, {ranker.profile.name} {phase}"
-    if others := other_inputs(ranker.profile):
-        count = RungCount(name, SCORES_TOLERANCE, "relative")
-        return count.rung(f"query({others[0]}): filled by a model that does not run here")
-    if any(call.name in RESULT for call in calls(node)):
+    if (others := other_inputs(job.ranker.profile)) and job.source is searcher:
+        why = _unfilled(searcher, job.ranker.profile.name)
+        return job.not_checked(f"query({others[0]}): {why}")
+    if any(call.name in RESULT for call in calls(job.node)):
         return _result_rung(searcher, java, job, sample)
-    given = _given_features(calls(node))
-    if _is_given(node):
-        count = RungCount(name, SCORES_TOLERANCE, "relative")
-        return count.rung(f"{given}: computed by a content node, not by Java")
-    cases = _pairs(searcher, ranker, sample)
+    given = _given_features(calls(job.node))
+    if _is_given(job.node):
+        return job.not_checked(f"{given}: computed by a content node, not by Java")
     judges = (
-        LocalScores(ranker=ranker, node=node),
+        LocalScores(ranker=job.ranker, node=job.node),
         JavaScores(
             java=java,
             application=searcher.application,
-            ranker=ranker,
-            function=phase,
+            ranker=job.ranker,
+            function=job.phase,
         ),
     )
     try:
-        return compare_scores(name, cases, judges, _remark(given))
+        return compare_scores(job.name, _pairs(job, sample), judges, _remark(given))
     except VespaJavaError as error:
         if DIVIDES not in str(error):
             raise
-        note = "divides a number by a tensor: a content node does, Java does not"
-        return RungCount(name, SCORES_TOLERANCE, "relative").rung(note)
+        return job.not_checked("divides a number by a tensor: a content node does, Java does not")
 
 
 def _is_given(node: Node) -> bool:
@@ -266,37 +300,32 @@ def _remark(given: str) -> str:
     return f"own value not checked, computed by a content node: {given}" if given else ""
 
 
-def _result_rung(
-    searcher: Searcher, java: VespaJava, job: tuple[Ranker, str], sample: _Sample
-) -> Rung:
+def _result_rung(searcher: Searcher, java: VespaJava, job: _Job, sample: _Sample) -> Rung:
     """Return the rung of a phase over whole results, which the container computes."""
-    ranker, phase = job
+    ranker, name = job.ranker, job.ranker.profile.name
     hits = max(1, sample.pairs // max(1, len(sample.queries)))
     theirs = JavaResults(java=java, application=searcher.application, ranker=ranker, hits=hits)
     given = [parse_expression(name) for name in theirs.features()]
-    queries = {
-        name: searcher.query(text, ranker.profile.name) for name, text in sample.queries.items()
-    }
     return compare_results(
-        f"score, {ranker.profile.name} {phase}",
-        queries,
+        job.name,
+        {said: job.source.query(text, name) for said, text in sample.queries.items()},
         (LocalResults(ranker=ranker, hits=hits), theirs),
         _remark(_given_features([call for each in given for call in calls(each)])),
     )
 
 
-def _pairs(searcher: Searcher, ranker: Ranker, sample: _Sample) -> list[tuple[str, ScoreCase]]:
+def _pairs(job: _Job, sample: _Sample) -> list[tuple[str, ScoreCase]]:
     """Return pairs: for each query half of its best hits, half documents at random."""
     random = np.random.default_rng(sample.seed)
     each = -(-sample.pairs // max(1, len(sample.queries)))
-    found = []
+    ranker, found = job.ranker, []
     for name, text in sample.queries.items():
-        query = searcher.query(text, ranker.profile.name)
+        query = job.source.query(text, ranker.profile.name)
         best = [hit.position for hit in ranker.rank(query, hits=each - each // 2)]
-        others = [place for place in range(len(searcher.index)) if place not in set(best)]
+        others = [place for place in range(len(ranker.documents)) if place not in set(best)]
         count = min(each - len(best), len(others))
         chosen = best + random.choice(others, count, replace=False).tolist() if others else best
         for position in chosen:
             case = ScoreCase(query=query, document=position)
-            found.append((f"{name} with {searcher.index.documents[position].id}", case))
+            found.append((f"{name} with {ranker.documents.ids[position]}", case))
     return found[: sample.pairs]

@@ -84,16 +84,21 @@ def _embedder_of(package: Package, name: str) -> Component | None:
 
 
 def _targets(package: Package) -> Iterator[tuple[Component, TensorType, str, Place, int]]:
-    """Yield embedder, type, name and place of what it fills, and the width of its vectors."""
+    """Yield embedder, type, name and place of what it fills, and the width of its vectors.
+
+    An input that several query profiles give to several rank profiles is there once.
+    """
     for _schema, field, place in _fields(package):
         names = [each["name"] or "" for each in EMBED.finditer(_statements(field))]
         if (kind := field.tensor_type) is None or len(names) != 1:
             continue
         yield from _target(package, names[0], kind, f"field {field.name}", place)
+    seen = set()
     for each in package.queries.given:
         for profile in package.profiles:
             given = profile.spec.input_types.get(each.name) if each.is_embedded else None
-            if given is not None:
+            if given is not None and (key := (each.embedder, each.name, given)) not in seen:
+                seen.add(key)
                 what = f"query({each.name}) of {profile.where}"
                 yield from _target(package, each.embedder, given, what, each.place)
 

@@ -251,7 +251,11 @@ class VespaJava(LanguageCalls):
         return found
 
     def index_documents(
-        self, folder: Path, operations: Sequence[Mapping[str, Any]]
+        self,
+        folder: Path,
+        operations: Sequence[Mapping[str, Any]],
+        *,
+        models: Mapping[str, Path] | None = None,
     ) -> list[dict[str, Any]]:
         """Return the fields of each document after the indexing statements of a package were run.
 
@@ -261,6 +265,7 @@ class VespaJava(LanguageCalls):
         Args:
             folder: An application package.
             operations: Put operations, each ``{"put": "id:…", "fields": {…}}``.
+            models: Web address → local copy, for embedders whose files are on the web.
 
         Returns:
             Field → its value, a tensor, a list, or a text.
@@ -270,7 +275,8 @@ class VespaJava(LanguageCalls):
         """
         found: list[dict[str, Any]] = []
         for part in parts(operations, CASES_A_REQUEST):
-            answers = self._ask("index", _package(folder), [json.dumps([each]) for each in part])
+            puts = [json.dumps([each]) for each in part]
+            answers = self._ask("index", _package(folder), puts, dict(models or {}))
             found += [{name: _decoded(value) for name, value in each.items()} for each in answers]
         return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +33,22 @@ class Indexers:
     def __init__(self, applications: Applications, embedders: Embedders) -> None:
         self.applications, self.embedders = applications, embedders
 
-    def index(self, folder: Path, operations: list[str]) -> list[dict[str, Any]]:
+    def index(
+        self, folder: Path, operations: list[str], models: Mapping[str, Path]
+    ) -> list[dict[str, Any]]:
         """Return the fields of each document after indexing: tensors as bytes, other values as is.
 
         Args:
             folder: An application package.
             operations: Put operations, one JSON object each.
+            models: Web address → local copy, for embedders whose files are on the web.
 
         Raises:
             VespaJavaError: If Vespa refuses the package or an operation.
         """
         application, _ = self.applications.require(folder)
         types = _document_types(application)
-        context = self._context(application)
+        context = self._context(application, models)
         return [self._indexed(application, types, context, each) for each in operations]
 
     def _indexed(
@@ -61,9 +64,9 @@ class Indexers:
             found[str(entry.getKey().getName())] = _value(entry.getValue())
         return found
 
-    def _context(self, application: BuiltApplication) -> Any:
+    def _context(self, application: BuiltApplication, models: Mapping[str, Path]) -> Any:
         """Return what statements are parsed with: linguistics, chunkers and embedders."""
-        embedders = self.embedders.java_embedders(application)
+        embedders = self.embedders.java_embedders(application, models)
         package = "ai.vespa.language.chunker"
         chunkers = {name: java_class(f"{package}.{each}")() for name, each in CHUNKERS.items()}
         linguistics = java_class("com.yahoo.language.simple.SimpleLinguistics")()
