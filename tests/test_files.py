@@ -266,7 +266,7 @@ class TestAtomicFolder:
         path = tmp_path / "out"
         with atomic_folder(path) as part:
             write(part, NEW)
-            with pytest.raises(OutputError, match="another process is writing it"):
+            with pytest.raises(OutputError, match=rf"another process \({os.getpid()}\) is writing"):
                 fill_folder(path, OLD)
         assert contents(path) == NEW
         assert names(tmp_path) == ["out"]

@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,7 +155,7 @@ def atomic_folder(
         OutputError: If the path cannot be written, the folder there is not ours, or another
             process is writing it; nothing new stands under the final name then.
     """
-    path = path.resolve()  # a link stays a link to the new folder
+    path = _resolved(path)
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with _lock(path):
@@ -169,6 +170,20 @@ def atomic_folder(
                 _sync(path.parent)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
+
+
+def _resolved(path: Path) -> Path:
+    """Return where a path leads, so that a link stays a link to the new folder.
+
+    Raises:
+        OutputError: If it leads nowhere: links in a circle, a name that no folder can have.
+    """
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise OutputError(
+            f"{path}: cannot be written ({error}); choose an output path that you may write to"
+        ) from error
 
 
 def _check_replaceable(path: Path, is_ours: Callable[[Path], bool]) -> None:
@@ -237,11 +252,18 @@ def _sweep(path: Path) -> None:
 def _lock(path: Path) -> Iterator[None]:
     """Hold an exclusive lock for ``path``; the kernel lets go of it when the process dies."""
     name = path.with_name(f".{path.name}.lock")
-    with _locked(name, path):
+    with _locked(name, path) as stream:
         try:
+            stream.truncate(0)
+            stream.write(str(os.getpid()))
+            stream.flush()
             yield
         finally:
             name.unlink(missing_ok=True)
+
+
+LOOKS, SECONDS_BETWEEN_LOOKS = 20, 0.01
+"""A process that has just taken a lock has not written its number yet."""
 
 
 def _locked(name: Path, path: Path) -> TextIO:
@@ -258,12 +280,38 @@ def _locked(name: Path, path: Path) -> TextIO:
                 return stream
         except BlockingIOError:
             stream.close()
-            message = f"{path}: another process is writing it; wait for it to end"
-            raise OutputError(message) from None
+            raise OutputError(
+                f"{path}: another process{_holder(name)} is writing it; wait for it to end"
+            ) from None
         except FileNotFoundError:
             pass
         # The holder before us removed the name after we had opened it: once more.
         stream.close()
+
+
+def _holder(name: Path) -> str:
+    """Return the number of the process that holds a lock file, in brackets.
+
+    Nothing if it does not say so soon: it may run where our numbers mean other processes.
+    """
+    for _ in range(LOOKS):
+        with contextlib.suppress(OSError, ValueError):
+            number = name.read_text(encoding="ascii")
+            if _is_running(int(number)):  # what a killed holder left says nothing
+                return f" ({number})"
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    return ""
+
+
+def _is_running(number: int) -> bool:
+    """Return whether there is a process of that number, ours or not."""
+    try:
+        os.kill(number, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})

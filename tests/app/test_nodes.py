@@ -141,7 +141,8 @@ def test_a_model_of_vespa_cloud_is_named_by_its_id(spec: ApplicationSpec, tmp_pa
     file = RemoteFile(url=url, model_id="a-model", secret_ref="key")  # noqa: S106 - a name
     alone = RemoteFile(model_id="its-tokenizer")
     embedder = replace(spec.embedders[0], transformer=file, tokenizer=alone)
-    services = parsed(rendered(replace(spec, components=(embedder,)), tmp_path), "services.xml")
+    made = replace(spec, components=(embedder,), cloud=Cloud())
+    services = parsed(rendered(made, tmp_path), "services.xml")
     component = services.find("container/component")
     assert dict(component.find("transformer-model").attrib) == {
         "model-id": "a-model",
@@ -149,6 +150,13 @@ def test_a_model_of_vespa_cloud_is_named_by_its_id(spec: ApplicationSpec, tmp_pa
         "secret-ref": "key",
     }
     assert dict(component.find("tokenizer-model").attrib) == {"model-id": "its-tokenizer"}
+
+
+def test_a_model_that_only_vespa_cloud_has_is_refused_elsewhere(spec: ApplicationSpec) -> None:
+    alone = RemoteFile(model_id="its-tokenizer")
+    embedder = replace(spec.embedders[0], tokenizer=alone)
+    with pytest.raises(SpecError, match="only Vespa Cloud has 'its-tokenizer'; state a URL"):
+        replace(spec, components=(embedder,))
 
 
 def test_an_id_that_closes_its_attribute_is_refused(spec: ApplicationSpec) -> None:

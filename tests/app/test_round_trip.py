@@ -31,6 +31,7 @@ from vespa_colbert.app import (
     render_app,
     render_schema,
 )
+from vespa_colbert.app.faults import NO_NUMBER
 from vespa_colbert.app.texts import (
     ATTRIBUTE_WORDS,
     INDEX_WORDS,
@@ -56,6 +57,7 @@ NAMES = st.one_of(
     st.sampled_from(WORDS), st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
 )
 BLOCK_NAMES = NAMES.filter(lambda name: not name_fault(name))
+VALUE_NAMES = NAMES.filter(lambda name: not name_fault(name, kept=NO_NUMBER))
 FUNCTION_NAMES = NAMES.filter(lambda name: not function_name_fault(name))
 FIELD_NAMES = NAMES.filter(lambda name: not field_name_fault(name))
 DASHED = st.one_of(
@@ -231,12 +233,12 @@ PROFILES = st.builds(
     RankProfile,
     name=DASHED,
     inputs=by_name(
-        st.builds(Input, name=BLOCK_NAMES, type=TYPES, default=st.one_of(st.just(""), LITERALS))
+        st.builds(Input, name=VALUE_NAMES, type=TYPES, default=st.one_of(st.just(""), LITERALS))
     ),
     constants=by_name(
         st.one_of(
-            st.builds(Constant, name=BLOCK_NAMES, type=TYPES, value=LITERALS),
-            st.builds(Constant, name=BLOCK_NAMES, type=TYPES, file=st.just("constants/a_b-c.json")),
+            st.builds(Constant, name=VALUE_NAMES, type=TYPES, value=LITERALS),
+            st.builds(Constant, name=VALUE_NAMES, type=TYPES, file=st.just("constants/a_b-c.json")),
         )
     ),
     functions=by_name(
@@ -269,7 +271,7 @@ PROFILES = st.builds(
 
 
 SUMMARIES = st.builds(DocumentSummary, name=DASHED, fields=several(DASHED), from_disk=st.booleans())
-FILES = st.builds(Constant, name=BLOCK_NAMES, type=TENSOR_TYPES, file=st.just("constants/a.json"))
+FILES = st.builds(Constant, name=VALUE_NAMES, type=TENSOR_TYPES, file=st.just("constants/a.json"))
 
 
 @st.composite

@@ -124,7 +124,8 @@ def test_statements_are_split_at_semicolons_outside_of_strings_and_brackets() ->
 
 
 @pytest.mark.parametrize(
-    "text", ["input a; input b", "input a |\n index", "input a }", "{{{{a}}}}", 'input "a']
+    "text",
+    ["input a; input b", "input a |\n index", "input a }", "{{{{a}}}}", 'input "a', "input a |"],
 )
 def test_a_text_that_is_not_one_statement_is_refused(text: str) -> None:
     assert statement_fault(text)
