@@ -379,6 +379,9 @@ def report(data: Workload, taken: Timings) -> None:
             f"{1e3 * work[name]:>10.2f}{share:>11.0%}{middle[name] / middle['numba float']:>9.2f}"
             f"{rounds:>13}"
         )
+    busy = [name for name, times in taken.items() if len(undisturbed(times)) < FEWEST]
+    if busy:
+        print(f"the machine was too busy for the clock, medians of all rounds: {', '.join(busy)}")
 
 
 def lines(data: Workload, taken: Timings) -> None:

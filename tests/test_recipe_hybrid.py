@@ -9,7 +9,7 @@ import pytest
 from vespa_colbert.app import AppOptions, RemoteFile
 from vespa_colbert.app.cross_encoder import read_cross_encoder
 from vespa_colbert.app.dense_embedder import read_dense_embedder
-from vespa_colbert.app.options import CrossEncoding, DenseVectors, Fusion
+from vespa_colbert.app.options import CrossEncoding, DenseVectors, Fusion, LexicalWeights
 from vespa_colbert.errors import CheckpointError, SpecError
 from vespa_colbert.export.cross_encoder_spec import CrossEncoderSpec
 from vespa_colbert.export.dense_spec import DenseSpec
@@ -75,7 +75,7 @@ def test_their_model_can_be_published_elsewhere(folder: Path) -> None:
     secret-ref = "token"
     """
     vectors = options(folder, text).dense
-    assert vectors is not None
+    assert vectors is not None and vectors.embedder is not None  # noqa: PT018
     transformer = RemoteFile(url="https://models.example/e5.onnx", secret_ref="token")  # noqa: S106
     assert vectors.embedder.transformer == transformer
     assert vectors.embedder.tokenizer == RemoteFile(model_id="e5-vocab", secret_ref="token")  # noqa: S106
@@ -104,6 +104,22 @@ def test_scores_are_fused_as_it_is_said(folder: Path) -> None:
     )
 
 
+def test_a_client_may_send_dense_vectors_and_lexical_weights(folder: Path) -> None:
+    text = """
+    [dense]
+    embeddings = "client"
+    similarity = "dot"
+    dim = 1024
+    [lexical]
+    weights = "client"
+    """
+    chosen = options(folder, text)
+
+    assert chosen.dense == DenseVectors(embedder=None, similarity="dot", dim=1024)
+    assert chosen.lexical == LexicalWeights(cell_type=CellType.BFLOAT16)
+    assert options(folder, "").lexical is None
+
+
 def test_a_cross_encoder_is_that_of_a_model_folder(folder: Path) -> None:
     text = """
     [cross-encoder]
@@ -127,6 +143,10 @@ def test_a_cross_encoder_is_that_of_a_model_folder(folder: Path) -> None:
         ("[fusion]\nk = -1\n", "k: expected 0"),
         ("[dense]\ncell-type = 'double'\n", "cell-type: expected"),
         ("[dense]\ntransformer-url = 'ftp://x'\n", "expected an http or https URL"),
+        ("[dense]\nembeddings = 'client'\n", "expected the dim of the vectors"),
+        ("[dense]\nembeddings = 'client'\ndim = 8\nmodel = 'dense'\n", "not both"),
+        ("[dense]\nsimilarity = 'dot'\n", "similarity only with embeddings"),
+        ("[lexical]\nweights = 'vespa'\n", "weights: expected 'none' or 'client'"),
         ("[cross-encoder]\nquery-token = 3\n", "did you mean 'query-tokens'"),
         ("[cross_encoder]\nquery-tokens = 3\n", "did you mean 'cross-encoder'"),
     ],

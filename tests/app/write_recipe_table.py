@@ -42,7 +42,8 @@ are asked, with quotes, other scripts and emoji among them, and one that is cut.
   local ranker both computed; *worst*: the largest relative difference.
 - *given*: phases in which Java was given what only a content node computes (bm25, closeness), so
   that the value itself is not checked.
-- *not checked*: phases that nothing else is in: bm25 and closeness alone, and hamming distances,
+- *not checked*: phases that ask for what a client alone makes (*sent*; other tests give it), and
+  phases that nothing else is in: bm25 and closeness alone, and hamming distances,
   whose `1 / tensor` a content node computes and Java does not.
 
 {head}
@@ -52,7 +53,7 @@ COLUMNS = (
     *("recipe", "lines", "profiles", "Vespa", "warnings", "tensors", "questions"),
     *("scores", "worst", "given", "not checked"),
 )
-SHORT = {"bm25": "bm25", "closeness": "closeness", "divides": "hamming"}
+SHORT = {"query(": "sent", "bm25": "bm25", "closeness": "closeness", "divides": "hamming"}
 """What the reason of a phase that was not checked begins with → how the table says it."""
 
 

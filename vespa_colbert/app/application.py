@@ -47,7 +47,8 @@ class ApplicationSpec:
         components: Components of the container that turn text into tensors.
         models: Files beside those of the components.
         queries: How rank profiles are asked.
-        fed: Tensor field that whoever feeds fills → the indexing statement that says with what.
+        fed: Tensor field that whoever feeds fills → the indexing statement that says with what;
+            empty where no model of the recipe makes it.
         query_profiles: Whether a query profile is printed for each that Vespa can fill itself.
         nodes: Where it runs.
         cloud: What Vespa Cloud has to know; ``None`` for hosts of one's own.

@@ -9,6 +9,7 @@ from vespa_colbert.app.application import MINIMUM_VESPA_VERSION
 from vespa_colbert.app.cross_encoder import CrossEncoder
 from vespa_colbert.app.dense_embedder import DenseEmbedder
 from vespa_colbert.app.nodes import ONE_NODE, Cloud, Nodes
+from vespa_colbert.export.dense_spec import Similarity
 from vespa_colbert.tensor import CellType
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Fusing",
     "Fusion",
     "Layout",
+    "LexicalWeights",
     "Mode",
     "Storage",
     "TokenRetrieval",
@@ -73,7 +75,8 @@ class DenseVectors:
     """One vector for a whole text, beside those of its tokens: a field ``dense`` with a graph.
 
     Attributes:
-        embedder: The component that makes them.
+        embedder: The component that makes them; ``None`` where whoever feeds and asks sends them.
+        similarity: How vectors that are sent are compared; a component's model says it itself.
         cell_type: Cells of the field: float, bfloat16, or int8 for one bit a component.
         dim: Components that are stored; 0 for all that the model gives.
         max_links: As for token vectors.
@@ -81,7 +84,8 @@ class DenseVectors:
         target_hits: Documents that a query finds by its vector, on each content node.
     """
 
-    embedder: DenseEmbedder
+    embedder: DenseEmbedder | None
+    similarity: Similarity = "cosine"
     cell_type: CellType = CellType.FLOAT
     dim: int = 0
     max_links: int = 16
@@ -91,32 +95,50 @@ class DenseVectors:
     @property
     def stored(self) -> int:
         """Components that are stored."""
-        return self.dim or self.embedder.facts.dim
+        return self.dim or (0 if self.embedder is None else self.embedder.facts.dim)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LexicalWeights:
+    """A weight for each distinct token of a text, sent by whoever feeds and asks: ``lexical``.
+
+    Attributes:
+        cell_type: Of the weights: float or bfloat16.
+    """
+
+    cell_type: CellType = CellType.BFLOAT16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fusion:
-    """Words, dense vectors where there are any, and MaxSim, brought together: ``hybrid_…``.
+    """Words, dense vectors and lexical weights where there are any, and MaxSim: ``hybrid_…``.
 
     Attributes:
         fusing: How.
         first_phase: What ranks all matches: ``dense`` or ``words``; words where there are no dense
-            vectors.
+            vectors; ``fused`` for the sum of the scores as they are, in one phase.
         words: How words take part in what is fused.
+        max_sim: Whether MaxSim is a ``sum`` over the query's tokens or their ``mean``.
+        dense_score: What dense vectors say: ``closeness``, by the metric of their field, or the
+            ``cosine`` of their angle.
         k: The constant of the reciprocal rank, 1 / (k + rank).
         max_sim_weight: Weight of MaxSim in a sum, unless the query brings ``max_sim_weight``.
-        dense_weight: Weight of the closeness of dense vectors.
+        dense_weight: Weight of what dense vectors say.
         words_weight: Weight of bm25.
+        lexical_weight: Weight of lexical weights.
         rerank_count: Hits that the global phase ranks again.
     """
 
     fusing: Fusing = "reciprocal-rank"
-    first_phase: Literal["dense", "words"] = "dense"
+    first_phase: Literal["dense", "words", "fused"] = "dense"
     words: Words = "together"
+    max_sim: Literal["sum", "mean"] = "sum"
+    dense_score: Literal["closeness", "cosine"] = "closeness"
     k: float = 60.0
     max_sim_weight: float = 0.4
     dense_weight: float = 0.4
     words_weight: float = 0.2
+    lexical_weight: float = 0.2
     rerank_count: int = 100
 
 
@@ -162,6 +184,7 @@ class AppOptions:
         chunk_length: Characters of a chunk of fixed length, about.
         token_retrieval: How documents are found by token vectors; ``None`` for not at all.
         dense: Vectors of whole texts; ``None`` for none.
+        lexical: Weights of tokens that are sent; ``None`` for none.
         fusion: How words and vectors are brought together; ``None`` for not at all.
         cross_encoding: The model that reads query and document together; ``None`` for none.
         query_profiles: Whether each rank profile has a query profile that fills its inputs.
@@ -186,6 +209,7 @@ class AppOptions:
     chunk_length: int = 1024
     token_retrieval: TokenRetrieval | None = None
     dense: DenseVectors | None = None
+    lexical: LexicalWeights | None = None
     fusion: Fusion | None = None
     cross_encoding: CrossEncoding | None = None
     query_profiles: bool = True

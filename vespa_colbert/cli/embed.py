@@ -34,10 +34,11 @@ def command(
     Example: vespa-colbert embed corpus.jsonl -a output/app -m output/model -o output/index
     """
     from vespa_colbert.export import read_model_folder
-    from vespa_colbert.pipeline import embed_corpus, feed_corpus, only_schema
+    from vespa_colbert.pipeline import embed_corpus, feed_corpus, only_schema, sent_fields
 
     said = load_recipe(recipe)
-    schema = only_schema(application or said.app.output)
+    package = application or said.app.output
+    schema = only_schema(package)
     made = embed_corpus(
         needed(corpus or said.corpus.path, "the corpus", "corpus.path"),
         read_model_folder(model or said.export.output),
@@ -47,7 +48,8 @@ def command(
         reporter=Console(),
     )
     index, path = made.value, feed or said.index.feed
-    operations = feed_corpus(index, path, namespace=said.app.name, schema=schema)
+    given, namespace = sent_fields(package), said.app.name
+    operations = feed_corpus(index, path, namespace=namespace, schema=schema, given=given)
     fields = {name: len(rows.values) for name, rows in index.tensors.items()}
     if as_json:
         print_json({

@@ -54,12 +54,13 @@ def command(
     Example: vespa-colbert feed corpus.jsonl -a output/app -o - | vespa feed -
     """
     from vespa_colbert.export import read_model_folder
-    from vespa_colbert.pipeline import FeedOptions, only_schema, open_feed
+    from vespa_colbert.pipeline import FeedOptions, only_schema, open_feed, sent_fields
 
     said = load_recipe(recipe)
     path = output or said.index.feed
     if resume and path == STDOUT:
         raise typer.BadParameter("stdout cannot be resumed; name a file with -o")
+    package = application or said.app.output
     taken = source or said.corpus.path or said.index.output
     options = FeedOptions(
         namespace=namespace or said.app.name,
@@ -67,8 +68,9 @@ def command(
         tensors=tensors,
         embed=embed,
         threads=said.index.threads,
+        given=sent_fields(package),
     )
-    kind = only_schema(application or said.app.output, schema)
+    kind = only_schema(package, schema)
     feed = open_feed(taken, kind, options, None if model is None else read_model_folder(model))
     result = _write(feed, path, _count(taken), resume=resume)
     _tell(result, path, as_json=as_json)

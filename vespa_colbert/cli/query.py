@@ -25,6 +25,12 @@ def command(
     group: Annotated[
         str, typer.Option("--group", help="Whose documents are searched, in streaming mode.")
     ] = "",
+    query_tensor: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-t", "--query-tensor", help="name=literal, which no model here makes; repeatable."
+        ),
+    ] = None,
     recipe: RecipeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it on one line.")] = False,
 ) -> None:
@@ -37,6 +43,7 @@ def command(
     from vespa_colbert.recipe import search_profile
 
     said = load_recipe(recipe)
+    tensors = dict(_named(each) for each in query_tensor or ())
     package, folder = application or said.app.output, model or said.export.output
     is_there = model is not None or folder.is_dir()
     schema = only_schema(package)
@@ -46,9 +53,17 @@ def command(
         text,
         profile or search_profile(said, schema.profile_names),
         model=read_model_folder(folder) if is_there else None,
-        options=QueryOptions(yql=yql, hits=hits or said.search.hits, group=group),
+        options=QueryOptions(yql=yql, hits=hits or said.search.hits, group=group, tensors=tensors),
     )
     if as_json:
         print_line(json.dumps(body, ensure_ascii=False))
     else:
         print_json(body)
+
+
+def _named(given: str) -> tuple[str, str]:
+    """Return the two sides of ``name=literal``."""
+    name, separator, literal = given.partition("=")
+    if not separator or not name.strip():
+        raise typer.BadParameter(f"expected name=literal, got {given!r}", param_hint="-t")
+    return name.strip().removeprefix("query(").removesuffix(")"), literal

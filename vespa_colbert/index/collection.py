@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,13 @@ class Document:
         fields: Field name → text; ``title`` and ``text`` in BEIR's form. A long document has
             ``contexts``, a list of texts.
         group: Whose it is, for personal search: ``alice`` in ``id:ns:type:g=alice:key``.
+        tensors: Name of a field → its tensor as a Vespa document has it in JSON, not read yet.
     """
 
     id: str
     fields: Mapping[str, str | Sequence[str]]
     group: str = ""
+    tensors: Mapping[str, Any] = field(default_factory=dict)
 
     def text(self, name: str) -> str:
         """Return the text of a field, of a list one text a line; empty if it is absent."""
@@ -55,7 +57,8 @@ def iterate_corpus(path: Path) -> Iterator[Document]:
     """Yield the documents of a JSON-lines file: ``{"_id": …, "title": …, "text": …}`` a line.
 
     ``title`` may be absent. ``contexts``, a list of texts, may stand beside ``text`` or for it, and
-    ``_group`` says whose the document is. Other keys are left alone.
+    ``_group`` says whose the document is. ``_tensors`` holds what no model here makes, by field, as
+    in a Vespa document. Other keys are left alone.
 
     Raises:
         CollectionError: With file and line, if a line is no JSON object, has no ``_id`` or neither
@@ -70,7 +73,10 @@ def iterate_corpus(path: Path) -> Iterator[Document]:
         if row.get("text") is not None or "contexts" not in fields:
             fields["text"] = _with_words(_text(row, "text", where), "text", where)
         group = _text(row, "_group", where) if row.get("_group") is not None else ""
-        yield Document(id=row["_id"], fields=fields, group=group)
+        tensors = row.get("_tensors", {})
+        if not isinstance(tensors, dict):
+            raise CollectionError(f'{where}: expected an object "_tensors", got {tensors!r:.40}')
+        yield Document(id=row["_id"], fields=fields, group=group, tensors=tensors)
 
 
 def read_queries(path: Path) -> list[Query]:

@@ -11,7 +11,7 @@ from vespa_colbert.app import Schema
 from vespa_colbert.app.field import Field
 from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.embedder import LocalEmbedder
-from vespa_colbert.errors import IndexFolderError, SpecError
+from vespa_colbert.errors import ArrayError, CollectionError, IndexFolderError, SpecError
 from vespa_colbert.export import ModelFolder
 from vespa_colbert.index import (
     Document,
@@ -29,6 +29,7 @@ from vespa_colbert.index.embedding import EmbeddedField, FieldCells
 from vespa_colbert.index.indexing import read_embed_statement
 from vespa_colbert.pipeline.corpus import index_origin
 from vespa_colbert.tensor import Tensor, TensorType
+from vespa_colbert.tensor.document_json import tensor_from_json
 
 __all__ = ["FeedOptions", "feed_corpus", "open_feed"]
 
@@ -47,6 +48,7 @@ class FeedOptions:
         embed: What is embedded into them, in the indexing language: ``input text``. Where it is
             empty, title and text, or the list of contexts.
         threads: Of ONNX Runtime; 0 for one a core.
+        given: Tensor fields that no model here fills: they stand in the corpus under ``_tensors``.
     """
 
     namespace: str
@@ -54,6 +56,7 @@ class FeedOptions:
     tensors: bool | None = None
     embed: str = ""
     threads: int = 0
+    given: frozenset[str] = frozenset()
 
 
 def open_feed(
@@ -77,36 +80,58 @@ def open_feed(
     wanted = _tensor_fields(schema, options)
     if is_index_folder(source):
         origin = None if model is None else index_origin(model, schema)
-        return _index_feed(read_index(source, origin=origin), fields, wanted)
+        return _index_feed(read_index(source, origin=origin), fields, wanted, options.given)
     documents = iterate_corpus(source)
-    if not wanted:
-        return Feed(documents=documents, fields=fields)
+    types = {each.name: TensorType.parse(each.type) for each in wanted}
+    given = {name: kind for name, kind in types.items() if name in options.given}
+    made = [each for each in wanted if each.name not in given]
+    if not made:
+        return Feed(documents=documents, fields=fields, tensors=lambda _at, one: _given(given, one))
     if model is None:
-        names = ", ".join(each.name for each in wanted)
-        raise SpecError(
-            f"schema {schema.name}: its documents have {names}; name the model that embeds them "
-            "with -m, feed an index, or leave them out with --no-tensors"
-        )
-    embedded = [_embedded(schema, each, options.embed) for each in wanted]
+        raise SpecError(_no_model(schema, made))
+    embedded = [_embedded(schema, each, options.embed) for each in made]
     embedder = LocalEmbedder(model, threads=options.threads)
 
     def tensors(_position: int, document: Document) -> Mapping[str, Tensor]:
-        return _embed(embedded, document, embedder)
+        return {**_given(given, document), **_embed(embedded, document, embedder)}
 
     return Feed(documents=documents, fields=fields, tensors=tensors, is_costly=True)
 
 
-def feed_corpus(index: LocalIndex, path: Path, *, namespace: str, schema: Schema) -> int:
+def _no_model(schema: Schema, fields: list[Field]) -> str:
+    names = ", ".join(each.name for each in fields)
+    return (
+        f"schema {schema.name}: its documents have {names}; name the model that embeds them with "
+        "-m, feed an index, or leave them out with --no-tensors"
+    )
+
+
+def feed_corpus(
+    index: LocalIndex,
+    path: Path,
+    *,
+    namespace: str,
+    schema: Schema,
+    given: frozenset[str] = frozenset(),
+) -> int:
     """Return the number of put operations written to a Vespa feed file.
+
+    Args:
+        index: Has the vectors.
+        path: Where it is written.
+        namespace: First part of the document ids.
+        schema: What the documents of the application are.
+        given: As in the choices: no index has them.
 
     Raises:
         CollectionError: If Vespa would refuse a document.
         IndexFolderError: If the index lacks a tensor field that documents have.
         OutputError: If the file cannot be written.
     """
-    options = FeedOptions(namespace=namespace)
+    options = FeedOptions(namespace=namespace, given=given)
     fields = FeedFields.of_schema(schema, namespace=namespace)
-    feed = _index_feed(read_index(index.path), fields, _tensor_fields(schema, options))
+    given = options.given
+    feed = _index_feed(read_index(index.path), fields, _tensor_fields(schema, options), given)
     return write_feed(feed, path).operations
 
 
@@ -125,7 +150,9 @@ def _tensor_fields(schema: Schema, options: FeedOptions) -> list[Field]:
     return [] if options.tensors is False else found
 
 
-def _index_feed(index: IndexReader, fields: FeedFields, wanted: list[Field]) -> Feed:
+def _index_feed(
+    index: IndexReader, fields: FeedFields, wanted: list[Field], given: frozenset[str]
+) -> Feed:
     """Return the feed of an index.
 
     Raises:
@@ -134,6 +161,11 @@ def _index_feed(index: IndexReader, fields: FeedFields, wanted: list[Field]) -> 
     for each in wanted:
         kind, got = TensorType.parse(each.type), index.types.get(each.name)
         if got != kind:
+            if each.name in given:
+                raise IndexFolderError(
+                    f"{index.path}: {each.name} is made by no model here and in no index; feed the "
+                    "corpus, whose lines have it under _tensors"
+                )
             raise IndexFolderError(
                 f"{index.path}: expected {each.name} with type {kind}, got {got or 'none'}; embed "
                 "again, or feed the corpus with -m"
@@ -143,6 +175,26 @@ def _index_feed(index: IndexReader, fields: FeedFields, wanted: list[Field]) -> 
         return {each.name: index.tensor(each.name, position) for each in wanted}
 
     return Feed(documents=index.documents(), fields=fields, tensors=tensors)
+
+
+def _given(fields: Mapping[str, TensorType], document: Document) -> dict[str, Tensor]:
+    """Return the tensors that a document of the corpus brings.
+
+    Raises:
+        CollectionError: If it lacks one, or one is none of its type.
+    """
+    found = {}
+    for name, kind in fields.items():
+        if name not in document.tensors:
+            raise CollectionError(
+                f"document {document.id!r}: expected a {kind} {name} under _tensors: no model here "
+                "makes it; leave tensors out with --no-tensors"
+            )
+        try:
+            found[name] = tensor_from_json(document.tensors[name], kind)
+        except ArrayError as error:
+            raise CollectionError(f"document {document.id!r}: _tensors: {name}: {error}") from error
+    return found
 
 
 def _embedded(schema: Schema, field: Field, source: str) -> EmbeddedField:

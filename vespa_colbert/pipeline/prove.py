@@ -245,8 +245,12 @@ def _jobs(searcher: Searcher, profile: str, sample: _Sample) -> Iterator[_Job]:
 
 def _unfilled(searcher: Searcher, profile: str) -> str:
     """Return why a profile's inputs of other models cannot be filled; empty if they can."""
-    if profile not in package_queries(searcher.application):
+    known = package_queries(searcher.application)
+    if profile not in known:
         return "it is not known what fills it"
+    others = other_inputs(searcher.ranker(profile).profile)
+    if any(not source for name, source in known[profile].inputs if name in others):
+        return "sent by whoever asks"
     if downloads_others(searcher.application):
         return "made by a model that Vespa downloads, which is not at hand"
     return ""

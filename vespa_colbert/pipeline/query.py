@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ from vespa_colbert.app import Query, RankProfile, Schema, read_package
 from vespa_colbert.app.query import NEAREST_INPUT
 from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.embedder import LocalEmbedder
-from vespa_colbert.errors import SpecError
+from vespa_colbert.errors import ExpressionError, SpecError, TensorTypeError
 from vespa_colbert.export import ModelFolder
 from vespa_colbert.tensor import Dimension, Tensor, TensorType, cells_of
+from vespa_colbert.tensor.literal import parse_literal
 from vespa_colbert.tensor.literal_text import literal
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "package_queries",
     "query_body",
     "query_tensors",
+    "sent_fields",
     "token_inputs",
 ]
 
@@ -39,11 +41,13 @@ class QueryOptions:
         yql: The statement; empty for that of the profile.
         hits: How many hits come back.
         group: Whose documents are searched, in streaming mode.
+        tensors: Input → literal of the tensor that fills it, of those that no model here makes.
     """
 
     yql: str = ""
     hits: int = 10
     group: str = ""
+    tensors: Mapping[str, str] = field(default_factory=dict)
 
 
 UNCHANGED = QueryOptions()
@@ -55,6 +59,15 @@ def package_queries(application: Path) -> dict[str, Query]:
         return {each.profile: each for each in read_package(application, check=False).queries}
     except SpecError:
         return {}
+
+
+def sent_fields(application: Path) -> frozenset[str]:
+    """Return the tensor fields that whoever feeds fills without a model of the recipe."""
+    try:
+        fed = read_package(application, check=False).fed
+    except SpecError:
+        return frozenset()
+    return frozenset(name for name, statement in fed.items() if not statement)
 
 
 def query_body(
@@ -81,11 +94,11 @@ def query_body(
     Raises:
         SpecError: If it is not known how the profile is asked, or a model or group is missing.
     """
-    query, inputs = _query(application, schema, profile), schema.profile(profile).input_types
-    sent = {name: inputs[name] for name, source in query.inputs if not source}
+    query, asked = _query(application, schema, profile), schema.profile(profile)
+    sent = _sent(query, asked, given := _given(options, asked))
     vectors = _vectors(application, text, model) if sent else None
-    tensors = {} if vectors is None else query_tensors(sent, vectors)
-    values = {name: source for name, source in query.inputs if source}
+    tensors = given | ({} if vectors is None else query_tensors(sent, vectors))
+    values = dict(each for each in query.inputs if each[1])
     # Its type stands in the rank profile and need not be said with each tensor.
     values |= {name: literal(each).partition(":")[2] for name, each in tensors.items()}
     return {
@@ -114,6 +127,43 @@ def _query(application: Path, schema: Schema, profile: str) -> Query:
             "was not generated with this profile"
         )
     return Query(profile=profile, inputs=tuple((name, "") for name in token_inputs(wanted)))
+
+
+def _given(options: QueryOptions, profile: RankProfile) -> dict[str, Tensor]:
+    """Return the tensors that whoever asks gives.
+
+    Raises:
+        SpecError: If the profile has no such input, or one is no tensor of its type.
+    """
+    kinds, found = profile.input_types, {}
+    for name, text in options.tensors.items():
+        if name not in kinds:
+            known = ", ".join(kinds) or "none"
+            raise SpecError(
+                f"rank profile {profile.name}: expected an input of {known}, got {name!r}"
+            )
+        try:
+            found[name] = parse_literal(text, kinds[name])
+        except (ExpressionError, TensorTypeError) as error:
+            raise SpecError(f"query({name}): expected a {kinds[name]}: {error}") from error
+    return found
+
+
+def _sent(query: Query, profile: RankProfile, given: Mapping[str, Tensor]) -> dict[str, TensorType]:
+    """Return the inputs that token vectors fill here.
+
+    Raises:
+        SpecError: If one is another model's, and not given.
+    """
+    kinds = profile.input_types
+    sent = {name: kinds[name] for name, source in query.inputs if not (source or name in given)}
+    for name in other_inputs(profile):
+        if name in sent:
+            raise SpecError(
+                f"rank profile {profile.name}: query({name}) is sent by whoever asks, and no model "
+                f"here makes it; give it with --query-tensor '{name}=…', a {sent[name]}"
+            )
+    return sent
 
 
 def _vectors(application: Path, text: str, model: ModelFolder | None) -> TokenVectors:

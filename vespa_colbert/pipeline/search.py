@@ -70,7 +70,7 @@ def _with_fed_fields(schema: Schema, application: Path) -> Schema:
     except SpecError:
         return schema
     made = (
-        replace(each, indexing=(fed[each.name],)) if each.name in fed else each
+        replace(each, indexing=(fed[each.name],)) if fed.get(each.name) else each
         for each in schema.fields
     )
     return replace(schema, fields=tuple(made)) if fed else schema

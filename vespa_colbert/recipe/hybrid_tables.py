@@ -5,16 +5,24 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from vespa_colbert.app.component import RemoteFile
 from vespa_colbert.app.cross_encoder import read_cross_encoder
-from vespa_colbert.app.dense_embedder import read_dense_embedder
-from vespa_colbert.app.options import CrossEncoding, DenseVectors, Fusion, Words
+from vespa_colbert.app.dense_embedder import DenseEmbedder, read_dense_embedder
+from vespa_colbert.app.options import (
+    CrossEncoding,
+    DenseVectors,
+    Embeddings,
+    Fusion,
+    LexicalWeights,
+    Words,
+)
+from vespa_colbert.export.dense_spec import Similarity
 from vespa_colbert.recipe.table import LARGEST, RecipePath, Table, Url
 from vespa_colbert.tensor import CellType
 
-__all__ = ["CrossEncoderTable", "DenseTable", "FusionTable"]
+__all__ = ["CrossEncoderTable", "DenseTable", "FusionTable", "LexicalTable"]
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -26,6 +34,13 @@ class DenseTable(Table):
         default=None,
         description="Model folder whose embedder.json has the facts; without one there are none.",
         examples=["dense"],
+    )
+    embeddings: Embeddings = Field(
+        default="vespa",
+        description="Who embeds: vespa, or client, who sends vectors of dim components.",
+    )
+    similarity: Similarity = Field(
+        default="cosine", description="How vectors of a client are compared: cosine or dot."
     )
     transformer_url: Url = Field(
         default="", description="Where the ONNX file is published; empty to pack the folder's."
@@ -66,20 +81,38 @@ class DenseTable(Table):
         Raises:
             SpecError: If the facts of the model cannot be read.
         """
-        if self.model is None:
+        if self.model is None and self.embeddings == "vespa":
             return None
         return DenseVectors(
-            embedder=read_dense_embedder(
-                self.model,
-                transformer=self._published(self.transformer_url, self.transformer_id),
-                tokenizer=self._published(self.tokenizer_url, self.tokenizer_id),
-            ),
+            embedder=self._embedder,
+            similarity=self.similarity,
             cell_type=CellType(self.cell_type),
             dim=self.dim,
             max_links=self.max_links,
             neighbors_to_explore=self.neighbors_to_explore,
             target_hits=self.target_hits,
         )
+
+    @property
+    def _embedder(self) -> DenseEmbedder | None:
+        """What makes them in Vespa's container, if that does."""
+        if self.model is None:
+            return None
+        return read_dense_embedder(
+            self.model,
+            transformer=self._published(self.transformer_url, self.transformer_id),
+            tokenizer=self._published(self.tokenizer_url, self.tokenizer_id),
+        )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> DenseTable:
+        if self.embeddings == "client" and self.model is not None:
+            raise ValueError('expected a model, or embeddings = "client" with a dim, not both')
+        if self.embeddings == "client" and not self.dim:
+            raise ValueError('expected the dim of the vectors with embeddings = "client"')
+        if self.embeddings == "vespa" and self.similarity != "cosine":
+            raise ValueError('expected similarity only with embeddings = "client"')
+        return self
 
     def _published(self, url: str, model_id: str) -> RemoteFile | None:
         """Return where a file is published, if it is."""
@@ -88,28 +121,52 @@ class DenseTable(Table):
         return RemoteFile(url=url, model_id=model_id, secret_ref=self.secret_ref)
 
 
+class LexicalTable(Table):
+    """A weight for each distinct token of a text, as BGE-M3 gives them."""
+
+    weights: Literal["none", "client"] = Field(
+        default="none", description="Who makes them: none, or client, who sends them."
+    )
+    cell_type: Literal["float", "bfloat16"] = Field(
+        default="bfloat16", description="Cells: float or bfloat16."
+    )
+
+    @property
+    def chosen(self) -> LexicalWeights | None:
+        """What the generator takes."""
+        return (
+            LexicalWeights(cell_type=CellType(self.cell_type)) if self.weights != "none" else None
+        )
+
+
 class FusionTable(Table):
-    """Words, dense vectors where there are any, and MaxSim, brought together."""
+    """Words, dense vectors and lexical weights where there are any, and MaxSim, together."""
 
     fusing: Literal["off", "reciprocal-rank", "normalized", "weighted", "max-sim"] = Field(
         default="off",
         description="How: off, reciprocal-rank, normalized (weighted sum of scores between 0 and "
         "1), weighted (sum of scores as they are), max-sim (it alone ranks what is found).",
     )
-    first_phase: Literal["dense", "words"] = Field(
+    first_phase: Literal["dense", "words", "fused"] = Field(
         default="dense",
-        description="What ranks all matches: dense, or words, as always without dense vectors.",
+        description="What ranks all matches: dense, or words, as always without dense vectors; or "
+        "fused, with weighted or max-sim, for one phase.",
     )
     words: Words = Field(
         default="together",
         description="How words take part: together, apart (a score for each field), none.",
     )
+    max_sim: Literal["sum", "mean"] = Field(
+        default="sum", description="MaxSim over the tokens of the query: sum or mean."
+    )
+    dense_score: Literal["closeness", "cosine"] = Field(
+        default="closeness", description="What dense vectors say: closeness, or the cosine."
+    )
     k: Weight = Field(default=60.0, description="Of the reciprocal rank, 1 / (k + rank).")
     max_sim_weight: Weight = Field(default=0.4, description="Weight of MaxSim in a sum.")
-    dense_weight: Weight = Field(
-        default=0.4, description="Weight of the closeness of dense vectors."
-    )
+    dense_weight: Weight = Field(default=0.4, description="Weight of what dense vectors say.")
     words_weight: Weight = Field(default=0.2, description="Weight of bm25.")
+    lexical_weight: Weight = Field(default=0.2, description="Weight of lexical weights.")
     rerank_count: int = Field(
         default=100, ge=1, le=LARGEST, description="Hits that are fused, in all."
     )

@@ -12,7 +12,12 @@ from vespa_colbert.app import MINIMUM_VESPA_VERSION, AppOptions, RemoteFile
 from vespa_colbert.app.options import Layout, Mode
 from vespa_colbert.checkpoint import ReadOptions
 from vespa_colbert.export import DEFAULT_OPSET, ExportOptions
-from vespa_colbert.recipe.hybrid_tables import CrossEncoderTable, DenseTable, FusionTable
+from vespa_colbert.recipe.hybrid_tables import (
+    CrossEncoderTable,
+    DenseTable,
+    FusionTable,
+    LexicalTable,
+)
 from vespa_colbert.recipe.node_tables import CloudTable, NodesTable
 from vespa_colbert.recipe.table import (
     CheckpointPath,
@@ -310,6 +315,7 @@ class Recipe(Table):
     app: AppTable = Field(default_factory=AppTable)
     tokens: TokensTable = Field(default_factory=TokensTable)
     dense: DenseTable = Field(default_factory=DenseTable)
+    lexical: LexicalTable = Field(default_factory=LexicalTable)
     fusion: FusionTable = Field(default_factory=FusionTable)
     cross_encoder: CrossEncoderTable = Field(default_factory=CrossEncoderTable)
     nodes: NodesTable = Field(default_factory=NodesTable)
@@ -334,6 +340,7 @@ class Recipe(Table):
             self.app.options,
             **self.tokens.choices,
             dense=self.dense.vectors,
+            lexical=self.lexical.chosen,
             fusion=self.fusion.fusion,
             cross_encoding=self.cross_encoder.encoding,
             nodes=self.nodes.nodes,

@@ -8,6 +8,7 @@ from vespa_colbert.app.variants.coarse_to_fine import coarse_to_fine
 from vespa_colbert.app.variants.cross_encode import cross_encode
 from vespa_colbert.app.variants.dense import dense
 from vespa_colbert.app.variants.hybrid import hybrid
+from vespa_colbert.app.variants.lexical import lexical
 from vespa_colbert.app.variants.max_sim import max_sim
 from vespa_colbert.app.variants.part import Design, Part
 from vespa_colbert.app.variants.texts import texts
@@ -22,6 +23,7 @@ VARIANTS: tuple[Callable[[Design], Part], ...] = (
     coarse_to_fine,
     token_retrieval,
     dense,
+    lexical,
     hybrid,
     cross_encode,
 )

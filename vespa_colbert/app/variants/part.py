@@ -13,7 +13,10 @@ from vespa_colbert.app.query import ANY_WORD, NearestTokens, Query
 from vespa_colbert.app.variants.tokens import OUTER, TokenField, token_fields
 from vespa_colbert.export.model_folder import EmbedderSpec
 
-__all__ = ["BLANK_LEFT_OUT_SINCE", "Design", "Part"]
+__all__ = ["BLANK_LEFT_OUT_SINCE", "SENT", "Design", "Part"]
+
+SENT = ""
+"""What stands for the way to fill a field or an input that whoever feeds and asks knows alone."""
 
 BLANK_LEFT_OUT_SINCE = "8.638.30"
 """First release that embeds no blank texts of a list. Its chunkers cut as they do today.
@@ -114,7 +117,8 @@ class Part:
         components: Components of the container.
         files: Files beside those of the components.
         queries: How its profiles are asked.
-        fed: Field that whoever feeds fills → the statement that says with what.
+        fed: Field that whoever feeds fills → the statement that says with what; empty where no
+            model of the recipe makes it.
     """
 
     fields: tuple[Field, ...] = ()
