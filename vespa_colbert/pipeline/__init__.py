@@ -15,7 +15,7 @@ from vespa_colbert.pipeline.mine import (
     profile_search,
 )
 from vespa_colbert.pipeline.prove import ProofOptions, prove
-from vespa_colbert.pipeline.query import QueryOptions, query_body
+from vespa_colbert.pipeline.query import QueryOptions, query_body, sent_fields
 from vespa_colbert.pipeline.reporter import Made, Reporter, Silent
 from vespa_colbert.pipeline.search import Searcher, only_schema
 from vespa_colbert.pipeline.train import TrainedModel, TrainingRequest, train_model
@@ -47,5 +47,6 @@ __all__ = [
     "profile_search",
     "prove",
     "query_body",
+    "sent_fields",
     "train_model",
 ]

@@ -162,6 +162,7 @@ def _origin(request: HeadRequest, options: HeadOptions, head: NewHead) -> Mappin
         "dims": head.checkpoint.dim,
         "cuts": list(options.cuts),
         "centered": options.centered,
+        "whitening": options.whitening,
         "seed": options.seed,
         "encoded-texts": head.texts,
     }

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.cli.conftest import Run, write_corpus
+from tests.tiny_checkpoint import DIM, HIDDEN
+from vespa_colbert.checkpoint import read_checkpoint, read_checksums
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(name="texts")
+def texts_fixture(tmp_path: Path) -> Path:
+    path = tmp_path / "corpus.jsonl"
+    write_corpus(path)
+    return path
+
+
+def test_a_checkpoint_gets_a_rotated_head(
+    run: Run, tiny_checkpoint: Path, texts: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "rotated"
+    ran = run("head", tiny_checkpoint, "-o", output, "--texts", texts, "--device", "cpu")
+
+    assert ran.code == 0, ran.err
+    assert "float scores stay" in ran.out
+    assert "texts" in ran.err
+    written, before = read_checkpoint(output), read_checkpoint(tiny_checkpoint)
+    one, other = (each.projection[0].weight.astype(np.float64) for each in (written, before))
+    assert np.allclose(one.T @ one, other.T @ other, atol=1e-5)
+    assert not np.allclose(one, other)
+    checksums = read_checksums(output)
+    assert checksums is not None
+    assert checksums.origin["method"] == "itq"
+    assert checksums.origin["texts"]["name"] == "corpus.jsonl"
+
+
+def test_a_narrow_head_is_told_in_json(
+    run: Run, tiny_checkpoint: Path, texts: Path, tmp_path: Path
+) -> None:
+    lines = tmp_path / "texts.txt"
+    lines.write_text("a rose is a rose\n\nivy b c\nhello abc x y z\n")
+    asked = ("--dims", 5, "--method", "pca", "--cuts", "2,3", "--center", "--json")
+    ran = run("head", tiny_checkpoint, "-o", tmp_path / "out", "--texts", lines, *asked)
+
+    assert ran.code == 0, ran.err
+    facts: Any = ran.json
+    assert (facts["dim"], facts["texts"], facts["rotated-only"]) == (5, 3, False)
+    assert list(facts["shares"]) == ["2", "3", "5"]
+    assert read_checkpoint(tmp_path / "out").projection[0].bias is not None
+
+
+def test_a_plain_encoder_needs_no_head_for_a_new_one(
+    run: Run, tiny_checkpoint: Path, texts: Path, tmp_path: Path
+) -> None:
+    encoder = tmp_path / "encoder"
+    shutil.copytree(tiny_checkpoint, encoder)
+    shutil.rmtree(encoder / "1_Dense")
+    for name in ("modules.json", "config_sentence_transformers.json"):
+        (encoder / name).unlink()
+    stated = ("--query-marker", "[unused0]", "--document-marker", "[unused1]")
+    lengths = ("--max-query-tokens", 10, "--max-document-tokens", 20)
+    asked = ("head", encoder, "-o", tmp_path / "out", "--texts", texts, *stated, *lengths)
+
+    refused = run(*asked)
+    assert refused.code == 1
+    assert "--head-start new" in refused.err
+    ran = run(*asked, "--head-start", "new", "--dims", 6)
+    assert ran.code == 0, ran.err
+    read = read_checkpoint(tmp_path / "out")
+    assert (read.layout, read.projection[0].weight.shape) == ("pylate", (6, HIDDEN))
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--dims", 9), f"at most the head's own {DIM}"),
+        (("--cuts", "4,x"), "widths such as 64,32"),
+        (("--cuts", "8"), "below the head's 8"),
+    ],
+)
+def test_what_cannot_be_is_told_and_nothing_is_written(
+    run: Run, tiny_checkpoint: Path, texts: Path, tmp_path: Path, flags: tuple[Any, ...], told: str
+) -> None:
+    ran = run("head", tiny_checkpoint, "-o", tmp_path / "out", "--texts", texts, *flags)
+    assert ran.code == 1
+    assert told in ran.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_texts_that_are_none_and_an_output_that_is_the_checkpoint_are_refused(
+    run: Run, tiny_checkpoint: Path, texts: Path, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty.txt"
+    empty.write_text("\n \n")
+    ran = run("head", tiny_checkpoint, "-o", tmp_path / "out", "--texts", empty)
+    assert (ran.code, "expected texts, got none" in ran.err) == (1, True)
+    before = json.loads((tiny_checkpoint / "1_Dense" / "config.json").read_text())
+    ran = run("head", tiny_checkpoint, "-o", tiny_checkpoint, "--texts", texts)
+    assert ran.code == 1
+    assert json.loads((tiny_checkpoint / "1_Dense" / "config.json").read_text()) == before
