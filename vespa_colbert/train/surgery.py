@@ -26,7 +26,9 @@ __all__ = ["HeadMethod", "HeadOptions", "NewHead", "change_head"]
 
 MOST_ROWS, ROW_BYTES = 131_072, 1 << 28
 """Token vectors that a rotation is learned on, and the memory that they may take. With a quarter as
-many, of 128 components, half of what it gains is gained on those vectors alone."""
+many, of 128 components, a quarter of what it gains is gained on those vectors alone."""
+HELD_OUT = 8
+"""Of so many, one is not learned on: the sign error is measured on those."""
 
 
 LEAST_SHARE = 1e-6
@@ -108,7 +110,8 @@ class NewHead:
         shares: Width → share of the squared length of the vectors that so many first components
             hold: that of a cut, and of the whole head.
         sign_error_before: Share of the squared length that signs leave out with the own head, at
-            the new width; None for a head in its place.
+            the new width, of vectors that the rotation is not learned on; None for a head in its
+            place.
         sign_error: The same with the new head.
         rotated_only: Whether float scores are those of the source, up to rounding.
     """
@@ -168,7 +171,7 @@ def change_head(
         texts=len(chosen),
         rows=seen.moments.count,
         shares={width: float(axes.shares[:width].sum()) for width in widths},
-        sign_error_before=sign_error(_units(seen.sample[:, :dims])) if own else None,
+        sign_error_before=sign_error(_units(seen.sample[::HELD_OUT, :dims])) if own else None,
         sign_error=sign_error(vectors),
         rotated_only=(
             own and dims == seen.moments.dim and not options.centered and options.whitening == 0
@@ -270,13 +273,14 @@ def _gathered(parts: Iterator[TokenVectors], count: int, random: np.random.Gener
 def _matrix(
     axes: Axes, sample: TokenVectors, dims: int, options: HeadOptions
 ) -> tuple[NDArray[np.float64], TokenVectors]:
-    """Return what rows are multiplied with, (dims, width), and token vectors that come of it."""
+    """Return what rows are multiplied with, (dims, width), and token vectors not learned on."""
     matrix = axes.rows[:dims] * _scales(axes, dims, options.whitening)[:, None]
     vectors = _units((sample - axes.center).astype(np.float32) @ matrix.T.astype(np.float32))
     if options.method is HeadMethod.PCA:
-        return matrix, vectors
-    rotation = learn_rotation(vectors, seed=options.seed, cuts=options.cuts)
-    return rotation @ matrix, vectors @ rotation.T.astype(np.float32)
+        return matrix, vectors[::HELD_OUT]
+    learned_on = np.delete(vectors, np.s_[::HELD_OUT], axis=0)
+    rotation = learn_rotation(learned_on, seed=options.seed, cuts=options.cuts)
+    return rotation @ matrix, vectors[::HELD_OUT] @ rotation.T.astype(np.float32)
 
 
 def _scales(axes: Axes, dims: int, whitening: float) -> NDArray[np.float64]:
