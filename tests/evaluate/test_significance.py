@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from tests.required import import_or_skip
 from vespa_colbert.errors import ArrayError
 from vespa_colbert.evaluate.significance import (
     Sampling,
@@ -65,7 +66,7 @@ def test_drawn_signs_come_near_to_all_of_them() -> None:
 
 
 def test_many_queries_give_what_scipy_gives() -> None:
-    stats = pytest.importorskip("scipy.stats")
+    stats = import_or_skip("scipy.stats")
     differences = np.random.default_rng(5).normal(0.12, 1.0, 200)
     sampling = Sampling(permutations=20_000)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.required import import_or_skip
 from tests.tiny_checkpoint import DIM, HIDDEN
 from tests.train.tiny_training import SCORED, TRIPLES, options, training_data
 from vespa_colbert.checkpoint import Checkpoint, read_checkpoint
@@ -538,7 +539,7 @@ def test_the_steps_are_those_of_all_epochs(tmp_path: Path) -> None:
 
 
 def test_curves_are_drawn_of_a_log_the_same_each_time(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
+    import_or_skip("matplotlib")
     lines: list[dict[str, Any]] = [{"step": n, "loss": 1 / n} for n in range(1, 40)]
     lines += [{"step": n, "measure": "nDCG@10", "value": n / 40} for n in (10, 20, 30)]
     one = draw_curves(lines, tmp_path / "one.svg").read_text()
