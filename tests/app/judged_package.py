@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.app.derived_profiles import (
     derived_by_vespa,
     derived_read,
@@ -10,10 +12,30 @@ from tests.app.derived_profiles import (
     written_by_vespa,
     written_read,
 )
-from vespa_colbert.app import Application
+from vespa_colbert.app import (
+    Application,
+    ApplicationPackage,
+    ApplicationSpec,
+    read_application,
+    read_package,
+    read_schema,
+    render_app,
+)
 from vespa_colbert.vespa_java import ApplicationReport, VespaJava
 
-__all__ = ["judge_package"]
+__all__ = ["assert_vespa_takes", "judge_package"]
+
+
+def assert_vespa_takes(java: VespaJava, spec: ApplicationSpec, folder: Path) -> ApplicationPackage:
+    """Return a printed package that Vespa took, and read and derived as we read it."""
+    package = render_app(spec, folder)
+    report = java.validate_application(package.path)
+    assert report.errors == ()
+    judged = judge_package(java, read_application(package.path), report)
+    assert {profile: faults for profile, faults in judged.items() if faults} == {}
+    assert read_schema(package.schemas[0]) == spec.schemas[0]
+    assert read_package(package.path) == package
+    return package
 
 
 def judge_package(

@@ -11,16 +11,13 @@ from typing import Any
 import pytest
 
 from tests.app.indexed_documents import TEXTS, asked, indexed, ranker_of, reranked
-from tests.app.judged_package import judge_package
+from tests.app.judged_package import assert_vespa_takes
 from tests.app.tiny_models import cross_logit, write_colbert, write_cross_encoder
 from vespa_colbert.app import (
     ApplicationSpec,
     AppOptions,
     application_spec,
     folder_embedder,
-    read_application,
-    read_package,
-    read_schema,
     render_app,
 )
 from vespa_colbert.app.cross_encoder import read_cross_encoder
@@ -105,15 +102,7 @@ def test_vespa_takes_it_and_derives_the_profiles_that_are_read(
 ) -> None:
     options = AppOptions(layout=layout, fusion=Fusion(), nodes=Nodes(gpu=True))  # type: ignore[arg-type]
     spec = spec_of(colbert, encoding_of(models[name], score="sigmoid"), options)
-    package = render_app(spec, tmp_path / "app")
-
-    report = java.validate_application(package.path)
-
-    assert report.errors == ()
-    judged = judge_package(java, read_application(package.path), report)
-    assert {profile: faults for profile, faults in judged.items() if faults} == {}
-    assert read_schema(package.schemas[0]) == spec.schemas[0]
-    assert read_package(package.path) == package
+    assert_vespa_takes(java, spec, tmp_path / "app")
     assert {"cross_encode_int8", "cross_encode_hybrid_int8"} <= set(spec.schemas[0].profile_names)
 
 

@@ -12,7 +12,7 @@ import pytest
 from lxml import etree
 
 from tests.app.indexed_documents import TEXTS, asked, indexed, ranker_of
-from tests.app.judged_package import judge_package
+from tests.app.judged_package import assert_vespa_takes
 from tests.app.tiny_models import DENSE_DIM, dense_vector, write_colbert, write_dense
 from vespa_colbert.app import (
     ApplicationSpec,
@@ -20,9 +20,6 @@ from vespa_colbert.app import (
     RemoteFile,
     application_spec,
     folder_embedder,
-    read_application,
-    read_package,
-    read_schema,
     render_app,
 )
 from vespa_colbert.app.dense_embedder import read_dense_embedder
@@ -100,15 +97,7 @@ def test_vespa_takes_it_and_derives_the_profiles_that_are_read(
     java: VespaJava, tmp_path: Path, colbert: ModelFolder, models: dict[str, Path], name: str
 ) -> None:
     spec = spec_of(colbert, vectors_of(models[name]), CHOICES[name])
-    package = render_app(spec, tmp_path / "app")
-
-    report = java.validate_application(package.path)
-
-    assert report.errors == ()
-    judged = judge_package(java, read_application(package.path), report)
-    assert {profile: faults for profile, faults in judged.items() if faults} == {}
-    assert read_schema(package.schemas[0]) == spec.schemas[0]
-    assert read_package(package.path) == package
+    assert_vespa_takes(java, spec, tmp_path / "app")
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.app.indexed_documents import asked, indexed, ranker_of, reranked
-from tests.app.judged_package import judge_package
+from tests.app.judged_package import assert_vespa_takes
 from tests.app.tiny_models import DENSE_DIM, write_colbert, write_dense
 from vespa_colbert.app import (
     ApplicationSpec,
     AppOptions,
     application_spec,
     folder_embedder,
-    read_application,
-    read_package,
-    read_schema,
     render_app,
 )
 from vespa_colbert.app.dense_embedder import read_dense_embedder
@@ -84,15 +81,7 @@ def test_vespa_takes_it_and_derives_the_profiles_that_are_read(
 ) -> None:
     options = replace(AppOptions(), layout=layout)  # type: ignore[arg-type]
     spec = spec_of(colbert, vectors, name, options)
-    package = render_app(spec, tmp_path / "app")
-
-    report = java.validate_application(package.path)
-
-    assert report.errors == ()
-    judged = judge_package(java, read_application(package.path), report)
-    assert {profile: faults for profile, faults in judged.items() if faults} == {}
-    assert read_schema(package.schemas[0]) == spec.schemas[0]
-    assert read_package(package.path) == package
+    assert_vespa_takes(java, spec, tmp_path / "app")
 
 
 def test_what_any_of_them_finds_is_ranked_by_all(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.app.indexed_documents import indexed, ranker_of
-from tests.app.judged_package import judge_package
+from tests.app.judged_package import assert_vespa_takes
 from tests.app.tiny_models import write_colbert
 from vespa_colbert.app import (
     ApplicationSpec,
@@ -21,8 +21,6 @@ from vespa_colbert.app import (
     application_spec,
     folder_embedder,
     read_application,
-    read_package,
-    read_schema,
     render_app,
 )
 from vespa_colbert.app.options import DenseVectors, Fusion, LexicalWeights
@@ -113,15 +111,7 @@ def test_vespa_takes_it_and_derives_the_profiles_that_are_read(
     java: VespaJava, tmp_path: Path, colbert: ModelFolder, name: str
 ) -> None:
     spec = spec_of(colbert, CHOICES[name])
-    made = render_app(spec, tmp_path / "app")
-
-    report = java.validate_application(made.path)
-
-    assert report.errors == ()
-    judged = judge_package(java, read_application(made.path), report)
-    assert {profile: faults for profile, faults in judged.items() if faults} == {}
-    assert read_schema(made.schemas[0]) == spec.schemas[0]
-    assert read_package(made.path) == made
+    assert_vespa_takes(java, spec, tmp_path / "app")
 
 
 def test_what_is_sent_is_in_the_document_and_no_component_makes_it(colbert: ModelFolder) -> None:

@@ -14,7 +14,12 @@ from tests.tiny_encoders import FAMILIES
 from tests.vespa_java.tiny_package import SPEC, write_embedder
 from vespa_colbert.export.cross_encoder_spec import CrossEncoderSpec
 from vespa_colbert.export.dense_spec import DenseSpec
-from vespa_colbert.export.model_folder import MODEL_FILE, TOKENIZER_FILE, ModelFolder
+from vespa_colbert.export.model_folder import (
+    MODEL_FILE,
+    TOKENIZER_FILE,
+    EmbedderSpec,
+    ModelFolder,
+)
 from vespa_colbert.files import digest_file
 
 __all__ = [
@@ -31,12 +36,12 @@ DENSE_DIM = 16
 PAIRS = {"bert": "[CLS] $A [SEP] $B:1 [SEP]:1", "xlm-roberta": "<s> $A </s> </s> $B </s>"}
 
 
-def write_colbert(path: Path) -> ModelFolder:
-    path.mkdir(parents=True)
+def write_colbert(path: Path, spec: EmbedderSpec = SPEC) -> ModelFolder:
+    path.mkdir(parents=True, exist_ok=True)
     write_embedder(path)
     return ModelFolder(
         path=path,
-        embedder=SPEC,
+        embedder=spec,
         packaging="native",
         checkpoint={},
         versions={},

@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.vespa_java.tiny_package import SPEC, write_embedder
+from tests.app.tiny_models import write_colbert
 from vespa_colbert.app import AppOptions, application_spec, folder_embedder, render_app
 from vespa_colbert.app.options import TokenRetrieval
 from vespa_colbert.embedder import LocalEmbedder
 from vespa_colbert.errors import CollectionError, SpecError
 from vespa_colbert.evaluate import EvaluationOptions, JudgedCollection, beir_files, read_judged
-from vespa_colbert.export.model_folder import MODEL_FILE, TOKENIZER_FILE, ModelFolder
-from vespa_colbert.files import digest_file
+from vespa_colbert.export.model_folder import MODEL_FILE, ModelFolder
 from vespa_colbert.pipeline import (
     Contender,
     Searcher,
@@ -37,18 +36,7 @@ MEASURES = EvaluationOptions(measures=("nDCG@10", "RR@10", "R@1"))
 
 @pytest.fixture(scope="module", name="model")
 def model_fixture(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
-    path = tmp_path_factory.mktemp("model")
-    write_embedder(path)
-    return ModelFolder(
-        path=path,
-        embedder=SPEC,
-        packaging="native",
-        checkpoint={},
-        versions={},
-        graph={},
-        verification={},
-        files={name: digest_file(path / name) for name in (MODEL_FILE, TOKENIZER_FILE)},
-    )
+    return write_colbert(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module", name="collection")

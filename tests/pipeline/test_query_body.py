@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.vespa_java.tiny_package import SPEC, write_embedder
+from tests.app.tiny_models import write_colbert
+from tests.vespa_java.tiny_package import SPEC
 from vespa_colbert.app import AppOptions, application_spec, folder_embedder, render_app
 from vespa_colbert.app.options import TokenRetrieval
 from vespa_colbert.cli.main import app as command_line
 from vespa_colbert.embedder import LocalEmbedder
 from vespa_colbert.errors import SpecError
-from vespa_colbert.export.model_folder import MODEL_FILE, TOKENIZER_FILE, ModelFolder
+from vespa_colbert.export.model_folder import MODEL_FILE, ModelFolder
 from vespa_colbert.files import digest_file
 from vespa_colbert.pipeline import QueryOptions, only_schema, query_body
 from vespa_colbert.tensor import Tensor, TensorType, cells_of
@@ -33,18 +34,8 @@ def java() -> Iterator[VespaJava]:
 
 
 def model_in(path: Path, *, expansion_emitted: bool = True) -> ModelFolder:
-    path.mkdir()
-    write_embedder(path)
-    folder = ModelFolder(
-        path=path,
-        embedder=dataclasses.replace(SPEC, expansion_emitted=expansion_emitted),
-        packaging="native",
-        checkpoint={},
-        versions={},
-        graph={},
-        verification={},
-        files={name: digest_file(path / name) for name in (MODEL_FILE, TOKENIZER_FILE)},
-    )
+    spec = dataclasses.replace(SPEC, expansion_emitted=expansion_emitted)
+    folder = write_colbert(path, spec)
     (path / "embedder.json").write_text(folder.manifest(), encoding="utf-8")
     return folder
 

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.vespa_java.tiny_package import SPEC, write_embedder
+from tests.app.tiny_models import write_colbert
 from vespa_colbert.app import AppOptions, application_spec, folder_embedder, render_app
 from vespa_colbert.app.options import TokenRetrieval
 from vespa_colbert.errors import IndexFolderError
-from vespa_colbert.export.model_folder import MODEL_FILE, TOKENIZER_FILE, ModelFolder
-from vespa_colbert.files import digest_file
+from vespa_colbert.export.model_folder import ModelFolder
 from vespa_colbert.index import LocalIndex
 from vespa_colbert.pipeline import (
     ProofOptions,
@@ -86,18 +85,7 @@ def java() -> Iterator[VespaJava]:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
-    path = tmp_path_factory.mktemp("model")
-    write_embedder(path)
-    return ModelFolder(
-        path=path,
-        embedder=SPEC,
-        packaging="native",
-        checkpoint={},
-        versions={},
-        graph={},
-        verification={},
-        files={name: digest_file(path / name) for name in (MODEL_FILE, TOKENIZER_FILE)},
-    )
+    return write_colbert(tmp_path_factory.mktemp("model"))
 
 
 def build(model: ModelFolder, options: AppOptions, path: Path) -> tuple[Path, LocalIndex]:
