@@ -63,8 +63,6 @@ def command(
     from vespa_colbert.cluster import (
         Deployment,
         changes_by_hand,
-        deploy_package,
-        deploy_through_pyvespa,
         find_vespa_cli,
         package_files,
         package_root,
@@ -91,17 +89,26 @@ def command(
     if dry_run:
         sizes = {name: file.stat().st_size for name, file in package_files(root).items()}
         _show(folder, sizes, _command(client, deployment, folder), as_json=as_json)
-        return
+    else:
+        _deploy(folder, deployment, client, as_json=as_json)
+
+
+def _deploy(
+    folder: Path, deployment: Deployment, client: VespaCli | None, *, as_json: bool
+) -> None:
+    """Deploy a package and print where it is, if that is known."""
+    from vespa_colbert.cluster import deploy_package, deploy_through_pyvespa
+
     endpoint = ""
     with _termination_as_interrupt():
         if client is not None:
             deploy_package(folder, deployment, client, output=sys.stderr if as_json else None)
         else:
             endpoint = deploy_through_pyvespa(folder, deployment)
-    if endpoint and not as_json:
-        print_line(f"{folder}: deployed, {endpoint}")
     if as_json:
         print_json({"application": folder, "step": deployment.step, "endpoint": endpoint})
+    elif endpoint:
+        print_line(f"{folder}: deployed, {endpoint}")
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vespa_colbert.checkpoint import Checkpoint, ReadOptions, read_checkpoint, read_checksums
 from vespa_colbert.errors import OutputError
@@ -20,6 +20,9 @@ from vespa_colbert.train import (
     TrainingOptions,
     read_training_data,
 )
+
+if TYPE_CHECKING:
+    from vespa_colbert.train.loop import Trained
 
 __all__ = ["TrainedModel", "TrainingRequest", "check_output", "run_folder", "train_model"]
 
@@ -124,19 +127,7 @@ def train_model(
     trained = train(checkpoint, data, folder, chosen, measure=held_out, control=control)
     if not (folder / CURVES_FILE).is_file():
         tell.say("no curves are drawn: that needs matplotlib, of the extra train")
-    position = trained.position
-    made = TrainedModel(
-        path=request.output,
-        run=folder,
-        layout=checkpoint.layout,
-        dim=trained.checkpoint.dim,
-        rows=len(data.rows),
-        steps=position.step,
-        planned_steps=trained.steps,
-        loss=trained.loss,
-        measure=position.best,
-        best_step=position.best_step if position.best is not None else None,
-    )
+    made = _made(request.output, checkpoint, trained, rows=len(data.rows))
     write_trained(
         request.output,
         source,
@@ -147,6 +138,23 @@ def train_model(
     )
     _remove_state(folder)
     return made
+
+
+def _made(output: Path, checkpoint: Checkpoint, trained: Trained, *, rows: int) -> TrainedModel:
+    """Return what came of a run."""
+    position = trained.position
+    return TrainedModel(
+        path=output,
+        run=run_folder(output),
+        layout=checkpoint.layout,
+        dim=trained.checkpoint.dim,
+        rows=rows,
+        steps=position.step,
+        planned_steps=trained.steps,
+        loss=trained.loss,
+        measure=position.best,
+        best_step=position.best_step if position.best is not None else None,
+    )
 
 
 def _read_rows(request: TrainingRequest) -> tuple[TrainingData, TrainingData | None]:
