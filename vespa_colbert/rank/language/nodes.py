@@ -89,6 +89,13 @@ class Call:
     arguments: tuple[Node, ...] | None = None
     output: str | None = None
     position: int = field(default=0, compare=False)
+    _hash: int = field(default=0, init=False, repr=False, compare=False)
+
+    def __hash__(self) -> int:
+        """Return the hash, computed once: every evaluation asks for those of all calls."""
+        if self._hash == 0:
+            object.__setattr__(self, "_hash", hash((self.name, self.arguments, self.output)))
+        return self._hash
 
     def __str__(self) -> str:
         listed = "" if self.arguments is None else f"({', '.join(map(str, self.arguments))})"
