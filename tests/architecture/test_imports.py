@@ -19,6 +19,9 @@ HEAVY = (
     "ir_measures",
     "vespa",
     "vespacli",
+    "faiss",
+    "ray",
+    "openvino",
 )
 """Libraries of the extras: imported where they are used, never by an import of ours."""
 
