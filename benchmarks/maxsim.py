@@ -274,12 +274,15 @@ def taken_by_others(before: tuple[int, int]) -> int:
 
 
 def wait_for_quiet(patience: float) -> None:
-    """Return when nothing else has run for a moment, or patience has run out."""
+    """Return when nothing has run for a moment, or patience has run out.
+
+    Threads of this process count too: those of a matrix product spin for a while after it.
+    """
     end = time.monotonic() + patience
     while time.monotonic() < end:
-        before = busy_ticks()
+        before, _own = busy_ticks()
         time.sleep(QUIET_SECONDS)
-        if taken_by_others(before) <= 0:
+        if busy_ticks()[0] <= before:
             return
 
 
