@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vespa_colbert.app import render_app
+from vespa_colbert.rank import parse_expression
 from vespa_colbert.recipe import read_recipe, recipe_application
 from vespa_colbert.validate import validate_application
 from vespa_colbert.vespa_java import VespaJava
@@ -32,7 +33,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch, VespaJava() as java:
         package = Path(scratch) / "app"
         contenders: dict[str, Callable[[], object]] = {
-            "generate": lambda: render_app(recipe_application(read_recipe(REFERENCE)), package),
+            "generate": lambda: render_app(
+                recipe_application(read_recipe(REFERENCE)), package, parse=parse_expression
+            ),
             "our own checks": lambda: validate_application(package),
             "Vespa's alone": lambda: java.validate_application(package),
             "validate": lambda: validate_application(package, java),

@@ -21,6 +21,7 @@ from vespa_colbert.app import (
     read_schema,
     render_app,
 )
+from vespa_colbert.rank import parse_expression
 from vespa_colbert.vespa_java import ApplicationReport, VespaJava
 
 __all__ = ["assert_vespa_takes", "judge_package"]
@@ -28,7 +29,7 @@ __all__ = ["assert_vespa_takes", "judge_package"]
 
 def assert_vespa_takes(java: VespaJava, spec: ApplicationSpec, folder: Path) -> ApplicationPackage:
     """Return a printed package that Vespa took, and read and derived as we read it."""
-    package = render_app(spec, folder)
+    package = render_app(spec, folder, parse=parse_expression)
     report = java.validate_application(package.path)
     assert report.errors == ()
     judged = judge_package(java, read_application(package.path), report)

@@ -13,6 +13,8 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from tests.app.tiny_models import DENSE_DIM, dense_vector, write_cross_encoder, write_dense
+from tests.codec.codec_cases import trained
+from vespa_colbert.codec import write_codec
 from vespa_colbert.export.cross_encoder_spec import CrossEncoderSpec
 from vespa_colbert.export.dense_spec import DenseSpec
 from vespa_colbert.export.model_folder import (
@@ -104,6 +106,7 @@ def write_recipe_models(folder: Path, more: Sequence[Mapping[str, Any]] = ()) ->
     """
     for name, dense in DENSE.items():
         write_dense(folder / name, dense)
+    write_codec(trained(2, DENSE_DIM), folder / "codec")
     for name, cross in CROSS.items():
         write_cross_encoder(folder / name, cross, FAMILY[name])
     rows = [

@@ -29,6 +29,7 @@ from vespa_colbert.pipeline import (
 )
 from vespa_colbert.pipeline.query import other_inputs, query_tensors, token_inputs
 from vespa_colbert.pipeline.served import NEAREST, Served, local_copies
+from vespa_colbert.rank import parse_expression
 from vespa_colbert.recipe import Recipe, read_recipe, recipe_application
 from vespa_colbert.tensor.literal_text import literal
 from vespa_colbert.validate import Severity, validate_application
@@ -106,7 +107,7 @@ def judge_recipe(
     path.write_text(RECIPES[name], encoding="utf-8")
     recipe = read_recipe(path)
     spec = recipe_application(recipe)
-    app = render_app(spec, folder / name / "app").path
+    app = render_app(spec, folder / name / "app", parse=parse_expression).path
     report = java.validate_application(app)
     findings = validate_application(app, java)
     profiles = judge_package(java, read_application(app), report)

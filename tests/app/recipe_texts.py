@@ -71,6 +71,7 @@ RECIPES: dict[str, str] = {
     "token retrieval, another graph": tokens(
         retrieval=TRUE, max_links="16", neighbors_to_explore="200"
     ),
+    "residuals": tokens(residual='"codec"'),
     "dense": DENSE,
     "dense, another graph": DENSE + "max-links = 8\nneighbors-to-explore = 100\ntarget-hits = 5\n",
     "dense, dot product": DENSE.replace('"dense"', '"dense-dot"'),

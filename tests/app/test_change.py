@@ -157,3 +157,23 @@ def test_blocks_are_taken_out_and_put_in_and_all_else_stays(tmp_path: Path) -> N
     assert "# nothing of the field here" in text
     for name in ("rows", "dense"):
         assert after.of("field", name) == blocks.of("field", name)
+
+
+@pytest.mark.parametrize(
+    ("before", "warned"),
+    [("    document page {\n", 1), ("    rank-profile base ", 0)],
+)
+def test_a_new_field_that_is_fed_is_empty_in_stored_documents(
+    tmp_path: Path, before: str, warned: int
+) -> None:
+    field = "field more type tensor<float>(t{}) { indexing: attribute }"
+    place = before + field if warned else field + "\n" + before
+    compared_packages = compared(
+        tmp_path, "schemas/page.sd", lambda text: text.replace(before, place, 1)
+    )
+
+    (added,) = compared_packages.differences
+    assert (added.change, added.item.kind, added.item.place) == ("added", "field", "page.more")
+    assert ["page.more is new in the document" in each for each in compared_packages.warnings] == [
+        True
+    ] * warned

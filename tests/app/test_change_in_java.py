@@ -8,9 +8,20 @@ from pathlib import Path
 import pytest
 
 from tests.app.foreign_package import write_foreign_package
-from vespa_colbert.app import ApplicationSpec, render_app
-from vespa_colbert.app.change import plan_upgrade, write_final, write_step
+from vespa_colbert.app import (
+    ApplicationSpec,
+    AppOptions,
+    application_spec,
+    folder_embedder,
+    render_app,
+)
+from vespa_colbert.app.change import compare_packages, plan_upgrade, write_final, write_step
+from vespa_colbert.app.options import LexicalWeights
 from vespa_colbert.export.model_folder import ModelFolder
+from vespa_colbert.pipeline import only_schema, sent_fields
+from vespa_colbert.pipeline.query import package_queries
+from vespa_colbert.rank import parse_expression
+from vespa_colbert.tensor import CellType
 from vespa_colbert.vespa_java import VespaJava
 
 pytestmark = pytest.mark.java
@@ -26,7 +37,7 @@ def steps(old: Path, model: ModelFolder, folder: Path) -> tuple[Path, Path]:
 def test_our_package_needs_reindexing_of_the_new_fields_alone(
     java: VespaJava, spec: ApplicationSpec, model_folder: ModelFolder, tmp_path: Path
 ) -> None:
-    render_app(spec, tmp_path / "ours")
+    render_app(spec, tmp_path / "ours", parse=parse_expression)
     other = replace(model_folder, embedder=replace(model_folder.embedder, dim=8))
     step, final = steps(tmp_path / "ours", other, tmp_path)
 
@@ -40,6 +51,25 @@ def test_our_package_needs_reindexing_of_the_new_fields_alone(
         assert change.override == ""
     # Vespa takes the removal of fields, profiles and an embedder without a word.
     assert (last.accepted, last.changes) == (True, ())
+
+
+def test_what_a_client_sends_beside_token_vectors_stays_as_it_is(
+    java: VespaJava, model_folder: ModelFolder, tmp_path: Path
+) -> None:
+    options = AppOptions(lexical=LexicalWeights(), cell_types=(CellType.INT8,))
+    spec = application_spec(folder_embedder(model_folder), options)
+    old = render_app(spec, tmp_path / "ours", parse=parse_expression).path
+    step, final = steps(old, model_folder, tmp_path)
+
+    for before, after, changes in ((old, step, 1), (step, final, 0)):
+        report = java.compare_applications(before, after)
+        assert (report.accepted, len(report.changes)) == (True, changes)
+        assert compare_packages(before, after).warnings == ()
+        assert sent_fields(after) == {"lexical"}
+        assert package_queries(after)["lexical"] == package_queries(old)["lexical"]
+    fields = {each.name for each in only_schema(final).fields}
+    assert {"lexical", "colbert_int8_v2"} < fields
+    assert "colbert_int8" not in fields
 
 
 def test_somebody_elses_package_needs_the_same(
@@ -60,8 +90,8 @@ def test_somebody_elses_package_needs_the_same(
 def test_the_new_model_in_the_old_field_would_be_refused(
     java: VespaJava, spec: ApplicationSpec, tmp_path: Path
 ) -> None:
-    render_app(spec, tmp_path / "ours")
-    render_app(spec, tmp_path / "in_place")
+    render_app(spec, tmp_path / "ours", parse=parse_expression)
+    render_app(spec, tmp_path / "in_place", parse=parse_expression)
     path = tmp_path / "in_place" / "schemas" / "passage.sd"
     path.write_text(path.read_text().replace("x[16]", "x[8]").replace("x[2]", "x[1]"))
     report = java.compare_applications(tmp_path / "ours", tmp_path / "in_place")

@@ -14,6 +14,7 @@ from vespa_colbert.app.change import plan_upgrade, write_final, write_step
 from vespa_colbert.app.change.edited import allowed
 from vespa_colbert.errors import OutputError, SpecError
 from vespa_colbert.export.model_folder import ModelFolder
+from vespa_colbert.rank import parse_expression
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_what_somebody_wrote_stays_and_tuning_is_taken_over(
 def test_inputs_of_the_copied_profile_have_the_new_widths(
     spec: ApplicationSpec, model_folder: ModelFolder, tmp_path: Path
 ) -> None:
-    render_app(spec, tmp_path / "ours")
+    render_app(spec, tmp_path / "ours", parse=parse_expression)
     other = replace(model_folder, embedder=replace(model_folder.embedder, dim=8))
     upgrade = plan_upgrade(tmp_path / "ours", other)
     write_step(upgrade, tmp_path / "step")
@@ -98,7 +99,7 @@ def test_inputs_of_the_copied_profile_have_the_new_widths(
 def test_queries_of_our_packages_come_along(
     spec: ApplicationSpec, model_folder: ModelFolder, tmp_path: Path
 ) -> None:
-    old = render_app(spec, tmp_path / "ours")
+    old = render_app(spec, tmp_path / "ours", parse=parse_expression)
     upgrade = plan_upgrade(tmp_path / "ours", model_folder)
     write_step(upgrade, tmp_path / "step")
     write_final(upgrade, tmp_path / "step", tmp_path / "final")
@@ -140,7 +141,7 @@ def test_the_last_step_holds_nothing_of_the_old_model(
 def test_files_of_the_old_model_go_with_it(
     spec: ApplicationSpec, model_folder: ModelFolder, tmp_path: Path
 ) -> None:
-    render_app(spec, tmp_path / "ours")
+    render_app(spec, tmp_path / "ours", parse=parse_expression)
     upgrade = plan_upgrade(tmp_path / "ours", model_folder)
     write_step(upgrade, tmp_path / "step")
     write_final(upgrade, tmp_path / "step", tmp_path / "final")
@@ -151,7 +152,7 @@ def test_files_of_the_old_model_go_with_it(
 def test_an_upgraded_package_can_be_upgraded_again(
     spec: ApplicationSpec, model_folder: ModelFolder, tmp_path: Path
 ) -> None:
-    render_app(spec, tmp_path / "ours")
+    render_app(spec, tmp_path / "ours", parse=parse_expression)
     upgrade = plan_upgrade(tmp_path / "ours", model_folder)
     write_step(upgrade, tmp_path / "step")
     write_final(upgrade, tmp_path / "step", tmp_path / "final")

@@ -14,6 +14,7 @@ from vespa_colbert.app import (
     read_package,
     render_app,
 )
+from vespa_colbert.rank import parse_expression
 from vespa_colbert.recipe import read_recipe, recipe_application
 from vespa_colbert.tensor import CellType
 from vespa_colbert.vespa_java import VespaJava
@@ -29,7 +30,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_committed_package_is_what_the_templates_print(tmp_path: Path) -> None:
-    render_app(recipe_application(read_recipe(RECIPE)), tmp_path / "app")
+    render_app(recipe_application(read_recipe(RECIPE)), tmp_path / "app", parse=parse_expression)
     assert files(GOLDEN) == files(tmp_path / "app"), "regenerate it with: make golden"
 
 
@@ -72,6 +73,6 @@ def test_vespa_accepts_the_committed_package_without_a_warning(java: VespaJava) 
 def test_vespa_accepts_what_we_accept(java: VespaJava, tmp_path: Path, options: AppOptions) -> None:
     embedder = recipe_application(read_recipe(RECIPE)).embedders[0]
     quiet = replace(embedder, facts=replace(embedder.facts, expansion_emitted=False))
-    render_app(application_spec(quiet, options), tmp_path / "app")
+    render_app(application_spec(quiet, options), tmp_path / "app", parse=parse_expression)
     report = java.validate_application(tmp_path / "app")
     assert (report.errors, report.warnings) == ((), ())

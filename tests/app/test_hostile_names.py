@@ -34,6 +34,7 @@ from vespa_colbert.app import (
 )
 from vespa_colbert.errors import SpecError
 from vespa_colbert.export.model_folder import EmbedderSpec
+from vespa_colbert.rank import parse_expression
 from vespa_colbert.recipe import read_recipe, recipe_application
 from vespa_colbert.vespa_java import VespaJava
 
@@ -105,7 +106,7 @@ def written(
     """Return what is in the package with these texts, which Vespa takes, and what Vespa reads."""
     before = outside(room)
     spec = application(facts, room / "file", values, target)
-    package = render_app(spec, room / "app")
+    package = render_app(spec, room / "app", parse=parse_expression)
     assert outside(room) == before
     assert read_package(room / "app") == package
 
@@ -291,7 +292,9 @@ def test_what_looks_like_a_template_stays_text(facts: EmbedderSpec, room: Path) 
     looks = "{{7*7}}"
     places = ("model output", "query prepend", "property value", "condition", "query source")
     render_app(
-        application(facts, room / "file", dict.fromkeys(places, looks), "hosts"), room / "app"
+        application(facts, room / "file", dict.fromkeys(places, looks), "hosts"),
+        room / "app",
+        parse=parse_expression,
     )
     said = {
         path.relative_to(room / "app").as_posix(): path.read_text(encoding="utf-8")
@@ -332,7 +335,7 @@ def test_a_file_beside_templates_that_would_replace_or_leave_the_package_is_refu
     (mine / name).write_text("a text")
     before = files_of(room)
     with pytest.raises(SpecError) as caught:
-        render_app(spec, room / "app", templates=mine)
+        render_app(spec, room / "app", templates=mine, parse=parse_expression)
     assert str(mine) in str(caught.value)
     assert files_of(room) == before
 
@@ -345,7 +348,7 @@ def test_a_file_of_an_odd_name_beside_templates_stands_in_the_package(
     eject_templates(mine)
     (mine / name).write_text("a text")
     before = files_of(room)
-    package = render_app(spec, room / "app", templates=mine)
+    package = render_app(spec, room / "app", templates=mine, parse=parse_expression)
     assert (room / "app" / name.removesuffix(".jinja")).read_text() == "a text"
     assert read_package(package.path) == package
     assert outside(room) == before
@@ -356,6 +359,6 @@ def test_an_output_of_an_odd_name_is_one_folder(
     spec: ApplicationSpec, room: Path, folder: str
 ) -> None:
     before = {path.name for path in room.iterdir()}
-    render_app(spec, room / folder)
+    render_app(spec, room / folder, parse=parse_expression)
     assert {path.name for path in room.iterdir()} == before | {folder}
     assert read_package(room / folder).name == AppOptions().name

@@ -9,6 +9,7 @@ from lxml import etree
 from vespa_colbert.app import ApplicationSpec, RemoteFile, render_app
 from vespa_colbert.app.nodes import Cloud, Nodes, Resources
 from vespa_colbert.errors import SpecError
+from vespa_colbert.rank import parse_expression
 from vespa_colbert.recipe import read_recipe
 from vespa_colbert.vespa_java import VespaJava
 
@@ -35,7 +36,7 @@ def parsed(folder: Path, name: str) -> etree._Element:
 
 
 def rendered(spec: ApplicationSpec, folder: Path) -> Path:
-    return render_app(spec, folder / "app").path
+    return render_app(spec, folder / "app", parse=parse_expression).path
 
 
 @pytest.mark.java

@@ -21,6 +21,7 @@ from vespa_colbert.app import (
 )
 from vespa_colbert.errors import OutputError, SpecError
 from vespa_colbert.export.model_folder import ModelFolder
+from vespa_colbert.rank import parse_expression
 
 FILES = {
     ".vespa-colbert.json",
@@ -56,7 +57,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_package_is_complete_and_listed(spec: ApplicationSpec, tmp_path: Path) -> None:
-    package = render_app(spec, tmp_path / "app")
+    package = render_app(spec, tmp_path / "app", parse=parse_expression)
     written = tree(tmp_path / "app")
     assert written.keys() == FILES
     assert package.files.keys() == FILES - {".vespa-colbert.json"}
@@ -66,8 +67,8 @@ def test_a_package_is_complete_and_listed(spec: ApplicationSpec, tmp_path: Path)
 
 
 def test_the_same_spec_prints_the_same_bytes(spec: ApplicationSpec, tmp_path: Path) -> None:
-    render_app(spec, tmp_path / "one")
-    render_app(spec, tmp_path / "two")
+    render_app(spec, tmp_path / "one", parse=parse_expression)
+    render_app(spec, tmp_path / "two", parse=parse_expression)
     one = tree(tmp_path / "one")
     assert one == tree(tmp_path / "two")
     texts = [text for name, text in one.items() if not name.startswith("files/")]
@@ -75,7 +76,7 @@ def test_the_same_spec_prints_the_same_bytes(spec: ApplicationSpec, tmp_path: Pa
 
 
 def test_services_state_every_fact_of_the_embedder(spec: ApplicationSpec, tmp_path: Path) -> None:
-    render_app(spec, tmp_path / "app")
+    render_app(spec, tmp_path / "app", parse=parse_expression)
     services = etree.parse(tmp_path / "app" / "services.xml").getroot()
     component = services.find("container/component")
     assert dict(component.attrib) == {"id": "colbert", "type": "colbert-embedder"}
@@ -107,7 +108,7 @@ def test_expansion_rows_are_turned_off_only_where_they_must_be(
 ) -> None:
     embedder = spec.embedders[0]
     quiet = replace(embedder, facts=replace(embedder.facts, expansion_emitted=False))
-    render_app(replace(spec, components=(quiet,)), tmp_path / "app")
+    render_app(replace(spec, components=(quiet,)), tmp_path / "app", parse=parse_expression)
     services = etree.parse(tmp_path / "app" / "services.xml").getroot()
     assert services.findtext("container/component/attend-to-expansion-tokens") == "false"
     assert services.get("minimum-required-vespa-version") == "8.691.19"
@@ -118,7 +119,7 @@ def test_what_is_put_into_xml_stays_text(spec: ApplicationSpec, tmp_path: Path) 
     embedder = replace(
         spec.embedders[0], transformer=RemoteFile(url=url), output='a"><b/>&<![CDATA['
     )
-    render_app(replace(spec, components=(embedder,)), tmp_path / "app")
+    render_app(replace(spec, components=(embedder,)), tmp_path / "app", parse=parse_expression)
     component = etree.parse(tmp_path / "app" / "services.xml").find("container/component")
     assert component.find("transformer-model").get("url") == url
     assert component.findtext("transformer-output") == 'a"><b/>&<![CDATA['
@@ -144,7 +145,7 @@ def test_a_hostile_name_is_refused_and_nothing_is_written(
 
 def test_nothing_is_written_beside_the_package(spec: ApplicationSpec, tmp_path: Path) -> None:
     before = tree(tmp_path)
-    render_app(spec, tmp_path / "out" / "app")
+    render_app(spec, tmp_path / "out" / "app", parse=parse_expression)
     after = {name: text for name, text in tree(tmp_path).items() if not name.startswith("out/app/")}
     assert after == before
 
@@ -156,7 +157,7 @@ def test_model_files_are_real_files_even_where_the_model_folder_has_links(
     model_folder.model_path.rename(store)
     model_folder.model_path.symlink_to(store)
     spec = application_spec(folder_embedder(model_folder), AppOptions())
-    render_app(spec, tmp_path / "app")
+    render_app(spec, tmp_path / "app", parse=parse_expression)
     path = tmp_path / "app" / "files" / "model.onnx"
     assert not path.is_symlink()
     assert path.read_bytes() == b"the graph"
@@ -169,15 +170,15 @@ def test_model_files_are_copied_where_they_cannot_be_linked(
         raise OSError(18, "Invalid cross-device link")
 
     monkeypatch.setattr(os, "link", refuse)
-    render_app(spec, tmp_path / "app")
+    render_app(spec, tmp_path / "app", parse=parse_expression)
     path = tmp_path / "app" / "files" / "model.onnx"
     assert path.read_bytes() == b"the graph"
     assert path.stat().st_nlink == 1
 
 
 def test_an_unchanged_package_is_replaced(spec: ApplicationSpec, tmp_path: Path) -> None:
-    render_app(spec, tmp_path / "app")
-    package = render_app(replace(spec, name="other"), tmp_path / "app")
+    render_app(spec, tmp_path / "app", parse=parse_expression)
+    package = render_app(replace(spec, name="other"), tmp_path / "app", parse=parse_expression)
     assert read_package(tmp_path / "app") == package
     assert package.name == "other"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["app", "model"]
@@ -188,7 +189,7 @@ def test_a_folder_of_somebody_else_is_left_alone(spec: ApplicationSpec, tmp_path
     output.mkdir()
     (output / "services.xml").write_text("<services/>")
     with pytest.raises(OutputError, match="not written by this command"):
-        render_app(spec, output)
+        render_app(spec, output, parse=parse_expression)
     assert tree(output) == {"services.xml": b"<services/>"}
 
 
@@ -196,18 +197,18 @@ def test_a_folder_of_somebody_else_is_left_alone(spec: ApplicationSpec, tmp_path
 def test_work_done_in_a_package_is_not_destroyed(
     spec: ApplicationSpec, tmp_path: Path, name: str
 ) -> None:
-    render_app(spec, tmp_path / "app")
+    render_app(spec, tmp_path / "app", parse=parse_expression)
     (tmp_path / "app" / name).write_text("my work")
     with pytest.raises(OutputError, match="left alone") as caught:
-        render_app(spec, tmp_path / "app")
+        render_app(spec, tmp_path / "app", parse=parse_expression)
     assert name in str(caught.value)
     assert (tmp_path / "app" / name).read_text() == "my work"
 
 
 def test_a_package_that_lost_a_file_is_made_again(spec: ApplicationSpec, tmp_path: Path) -> None:
-    render_app(spec, tmp_path / "app")
+    render_app(spec, tmp_path / "app", parse=parse_expression)
     (tmp_path / "app" / "services.xml").unlink()
-    render_app(spec, tmp_path / "app")
+    render_app(spec, tmp_path / "app", parse=parse_expression)
     assert tree(tmp_path / "app").keys() == FILES
 
 
@@ -218,14 +219,14 @@ def test_an_output_that_cannot_be_written_is_an_error_and_nothing_is_left(
     before = tree(tmp_path)
     for output in (tmp_path / "file" / "app", tmp_path / "file"):
         with pytest.raises(OutputError):
-            render_app(spec, output)
+            render_app(spec, output, parse=parse_expression)
     assert tree(tmp_path) == before
 
 
 def test_a_failure_half_way_leaves_the_old_package_whole(
     spec: ApplicationSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    render_app(spec, tmp_path / "app")
+    render_app(spec, tmp_path / "app", parse=parse_expression)
     before = tree(tmp_path)
 
     def full(*_paths: Path) -> None:
@@ -234,12 +235,12 @@ def test_a_failure_half_way_leaves_the_old_package_whole(
     monkeypatch.setattr(os, "link", full)
     monkeypatch.setattr(shutil, "copyfile", full)
     with pytest.raises(OutputError, match="free some space"):
-        render_app(replace(spec, name="other"), tmp_path / "app")
+        render_app(replace(spec, name="other"), tmp_path / "app", parse=parse_expression)
     assert tree(tmp_path) == before
 
 
 def test_a_changed_or_missing_file_is_noticed(spec: ApplicationSpec, tmp_path: Path) -> None:
-    render_app(spec, tmp_path / "app")
+    render_app(spec, tmp_path / "app", parse=parse_expression)
     (tmp_path / "app" / "files" / "tokenizer.json").unlink()
     (tmp_path / "app" / "services.xml").write_text("other")
     with pytest.raises(SpecError) as caught:
@@ -281,7 +282,7 @@ def test_a_template_of_the_user_can_reach_nothing_but_the_spec(
     (tmp_path / "secret").write_text("secret")
     (templates / "README.md.jinja").write_text(text)
     with pytest.raises(SpecError, match=why):
-        render_app(spec, tmp_path / "app", templates=templates)
+        render_app(spec, tmp_path / "app", templates=templates, parse=parse_expression)
     assert not (tmp_path / "app").exists()
 
 
@@ -289,17 +290,17 @@ def test_a_template_of_the_user_is_used(spec: ApplicationSpec, tmp_path: Path) -
     templates = tmp_path / "templates"
     shutil.copytree(template_root(), templates)
     (templates / "README.md.jinja").write_text("{{ application.name }} is mine")
-    render_app(spec, tmp_path / "app", templates=templates)
+    render_app(spec, tmp_path / "app", templates=templates, parse=parse_expression)
     assert (tmp_path / "app" / "README.md").read_text() == "passages is mine"
 
 
 def test_a_missing_template_is_an_error(spec: ApplicationSpec, tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"schemas/schema\.sd\.jinja: TemplateNotFound"):
-        render_app(spec, tmp_path / "app", templates=tmp_path)
+        render_app(spec, tmp_path / "app", templates=tmp_path, parse=parse_expression)
 
 
 def test_the_manifest_says_what_every_file_is(spec: ApplicationSpec, tmp_path: Path) -> None:
-    render_app(spec, tmp_path / "app")
+    render_app(spec, tmp_path / "app", parse=parse_expression)
     document = json.loads((tmp_path / "app" / ".vespa-colbert.json").read_text())
     assert document["files"]["files/model.onnx"] == {
         # sha256sum of the nine bytes "the graph"

@@ -32,11 +32,14 @@ from vespa_colbert.app import (
     render_schema,
 )
 from vespa_colbert.app.faults import NO_NUMBER
-from vespa_colbert.app.texts import (
+from vespa_colbert.app.field_settings import (
     ATTRIBUTE_WORDS,
     INDEX_WORDS,
     MATCH_WORDS,
     RANK_WORDS,
+    VALUES,
+)
+from vespa_colbert.app.texts import (
     dashed_name_fault,
     expression_fault,
     field_name_fault,
@@ -46,6 +49,7 @@ from vespa_colbert.app.texts import (
     schema_name_fault,
     statement_fault,
 )
+from vespa_colbert.rank import parse_expression
 from vespa_colbert.tensor import CellType, Dimension, TensorType
 
 WORDS = [
@@ -121,9 +125,21 @@ def by_name(strategy: st.SearchStrategy[Any], size: int = 3) -> st.SearchStrateg
     return st.lists(strategy, max_size=size, unique_by=lambda part: part.name).map(tuple)
 
 
+SAMPLES = {
+    "a name": ["hamming", "x-y", "x.y"],
+    "a whole number": ["8", "-1"],
+    "a number with a decimal point": ["0.5"],
+    "a text in double quotes": ['"} # {"', '"@@"'],
+}
+
+
 def words(known: frozenset[str]) -> st.SearchStrategy[tuple[str, ...]]:
-    values = st.sampled_from(["", ": 8", ": 0.5", ": hamming", ": x.y-z", ': "} # {"'])
-    return several(st.tuples(st.sampled_from(sorted(known)), values).map("".join), 2)
+    settings = [
+        f"{word}: {value}" if value else word
+        for word in sorted(known)
+        for value in (SAMPLES[VALUES[word]] if word in VALUES else [""])
+    ]
+    return several(st.sampled_from(settings), 2)
 
 
 WORD = st.sampled_from(["about", "identity", "tags"])
@@ -311,5 +327,5 @@ def test_a_printed_schema_is_read_back_as_it_was(schema: Schema) -> None:
 def test_a_generated_application_is_read_back_as_it_was(
     spec: ApplicationSpec, tmp_path: Path
 ) -> None:
-    render_app(spec, tmp_path / "app")
+    render_app(spec, tmp_path / "app", parse=parse_expression)
     assert read_application(tmp_path / "app").schemas == spec.schemas

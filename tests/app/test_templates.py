@@ -9,6 +9,7 @@ from vespa_colbert.app import ApplicationSpec, eject_templates, read_package, re
 from vespa_colbert.app.templates import template_root
 from vespa_colbert.cli.main import app
 from vespa_colbert.errors import OutputError, SpecError
+from vespa_colbert.rank import parse_expression
 
 
 @pytest.fixture
@@ -20,8 +21,8 @@ def mine(tmp_path: Path) -> Path:
 def test_ejected_templates_print_what_the_own_ones_print(
     spec: ApplicationSpec, mine: Path, tmp_path: Path
 ) -> None:
-    own = render_app(spec, tmp_path / "own")
-    copied = render_app(spec, tmp_path / "copied", templates=mine)
+    own = render_app(spec, tmp_path / "own", parse=parse_expression)
+    copied = render_app(spec, tmp_path / "copied", templates=mine, parse=parse_expression)
     assert own.files == copied.files
 
 
@@ -40,12 +41,12 @@ def test_further_templates_are_printed_and_other_files_copied(
     )
     (mine / "security").mkdir()
     (mine / "security" / "clients.pem").write_bytes(b"\x00\xff")
-    package = render_app(spec, tmp_path / "app", templates=mine)
+    package = render_app(spec, tmp_path / "app", templates=mine, parse=parse_expression)
     assert ">passages<" in (package.path / "search/query-profiles/default.xml").read_text()
     assert (package.path / "security/clients.pem").read_bytes() == b"\x00\xff"
     assert {"search/query-profiles/default.xml", "security/clients.pem"} <= package.files.keys()
     assert read_package(package.path) == package
-    assert render_app(spec, tmp_path / "app", templates=mine) == package
+    assert render_app(spec, tmp_path / "app", templates=mine, parse=parse_expression) == package
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_templates_that_cannot_be_used_are_refused_with_their_name(
     (mine / name).parent.mkdir(exist_ok=True)
     (mine / name).write_text(text)
     with pytest.raises(SpecError) as caught:
-        render_app(spec, tmp_path / "app", templates=mine)
+        render_app(spec, tmp_path / "app", templates=mine, parse=parse_expression)
     assert why in str(caught.value)
     assert name.removesuffix(".jinja") in str(caught.value)
     assert not (tmp_path / "app").exists()
@@ -80,12 +81,12 @@ def test_a_link_is_not_followed(spec: ApplicationSpec, mine: Path, tmp_path: Pat
     (tmp_path / "secret").write_text("secret")
     (mine / "secret").symlink_to(tmp_path / "secret")
     with pytest.raises(SpecError, match="got a link"):
-        render_app(spec, tmp_path / "app", templates=mine)
+        render_app(spec, tmp_path / "app", templates=mine, parse=parse_expression)
 
 
 def test_a_folder_that_is_not_there_is_refused(spec: ApplicationSpec, tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="templates --eject"):
-        render_app(spec, tmp_path / "app", templates=tmp_path / "none")
+        render_app(spec, tmp_path / "app", templates=tmp_path / "none", parse=parse_expression)
 
 
 def test_the_verb_ejects_and_lists(tmp_path: Path) -> None:

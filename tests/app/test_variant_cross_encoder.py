@@ -27,7 +27,7 @@ from vespa_colbert.checkpoint.pair_form import PairForm, read_pair_form
 from vespa_colbert.errors import CheckpointError, SpecError
 from vespa_colbert.export.cross_encoder_spec import CrossEncoderSpec, read_cross_encoder_spec
 from vespa_colbert.export.model_folder import ModelFolder
-from vespa_colbert.rank import Documents
+from vespa_colbert.rank import Documents, parse_expression
 from vespa_colbert.tensor import Tensor
 from vespa_colbert.vespa_java import VespaJava
 
@@ -188,7 +188,7 @@ def test_sequences_are_those_of_the_tokenizer_whatever_their_length(
     from tokenizers import Tokenizer
 
     spec = spec_of(colbert, encoding_of(models[name]))
-    app = render_app(spec, tmp_path / "app").path
+    app = render_app(spec, tmp_path / "app", parse=parse_expression).path
     documents = indexed(java, app)
     tokenizer = Tokenizer.from_file(str(models[name] / "tokenizer.json"))
     tokenizer.enable_truncation(LENGTH, strategy="only_second")
@@ -221,7 +221,7 @@ def test_a_longer_query_is_cut_and_both_texts_keep_their_separator(
     java: VespaJava, tmp_path: Path, colbert: ModelFolder, models: dict[str, Path]
 ) -> None:
     encoding = encoding_of(models["xlm-roberta"], query_tokens=5)
-    app = render_app(spec_of(colbert, encoding), tmp_path / "app").path
+    app = render_app(spec_of(colbert, encoding), tmp_path / "app", parse=parse_expression).path
     documents = indexed(java, app)
     query = asked(java, app, "cross_encode_float", QUESTIONS[0])
 
@@ -252,7 +252,7 @@ def test_hits_are_ranked_as_vespa_ranks_them(
     score: str,
 ) -> None:
     encoding = encoding_of(models[name], score=score, rerank_count=3)
-    app = render_app(spec_of(colbert, encoding), tmp_path / "app").path
+    app = render_app(spec_of(colbert, encoding), tmp_path / "app", parse=parse_expression).path
     documents = indexed(java, app)
 
     for text in QUESTIONS:
@@ -305,7 +305,7 @@ def test_the_document_is_cut_to_the_room_that_the_query_leaves(
     assert functions["no_tokens"] == "tensor<float>(d0[1])(0)"
     assert schema.field("cross_encoder_tokens").type == "tensor<float>(d0[28])"
     assert profile.global_phase is not None
-    assert profile.global_phase.expression == "onnx(cross_encoder).logits{d0:0,d1:0}"
+    assert profile.global_phase.expression == "onnx(cross_encoder).logits{d0:0, d1:0}"
     (query,) = [each for each in spec.queries if each.profile == "cross_encode_float"]
     assert dict(query.inputs) == {
         "qt": "embed(colbert, @text)",

@@ -27,6 +27,7 @@ from vespa_colbert.app.options import DenseVectors
 from vespa_colbert.errors import SpecError
 from vespa_colbert.export.dense_spec import DenseSpec, read_dense_spec
 from vespa_colbert.export.model_folder import ModelFolder
+from vespa_colbert.rank import parse_expression
 from vespa_colbert.tensor import CellType, Tensor
 from vespa_colbert.vespa_java import VespaJava
 
@@ -127,7 +128,11 @@ def test_vectors_are_compared_as_the_model_was_trained(
 def test_the_component_states_the_facts_of_its_model(
     tmp_path: Path, colbert: ModelFolder, models: dict[str, Path]
 ) -> None:
-    render_app(spec_of(colbert, vectors_of(models["cosine"]), AppOptions()), tmp_path / "app")
+    render_app(
+        spec_of(colbert, vectors_of(models["cosine"]), AppOptions()),
+        tmp_path / "app",
+        parse=parse_expression,
+    )
     root = etree.parse(tmp_path / "app" / "services.xml")
     component = root.find(".//component[@id='dense']")
 
@@ -174,7 +179,11 @@ def test_vespas_embedder_fills_documents_and_queries_with_the_vectors_of_the_mod
     java: VespaJava, tmp_path: Path, colbert: ModelFolder, models: dict[str, Path], name: str
 ) -> None:
     spec, options = SPECS[name], CHOICES[name]
-    app = render_app(spec_of(colbert, vectors_of(models[name]), options), tmp_path / "app").path
+    app = render_app(
+        spec_of(colbert, vectors_of(models[name]), options),
+        tmp_path / "app",
+        parse=parse_expression,
+    ).path
     text = "What is a rose? " * 5
     body = {"contexts": [text, "", "Paris"]} if options.layout == "contexts" else {"text": text}
 
@@ -216,7 +225,9 @@ def test_a_short_vector_is_of_length_1_and_bits_are_its_signs(
     made = {}
     for name, cell_type in (("short", CellType.FLOAT), ("bits", CellType.INT8)):
         vectors = vectors_of(models["cosine"], dim=8, cell_type=cell_type)
-        app = render_app(spec_of(colbert, vectors, AppOptions()), tmp_path / name).path
+        app = render_app(
+            spec_of(colbert, vectors, AppOptions()), tmp_path / name, parse=parse_expression
+        ).path
         made[name] = java.index_documents(app, [put])[0]["dense"].values[0]
 
     short = whole[:8] / np.linalg.norm(whole[:8])
@@ -240,7 +251,9 @@ def test_texts_are_cut_by_the_tokenizer_file_or_else_to_the_most_tokens(
             "stride": 0,
         }
         (folder / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
-    app = render_app(spec_of(colbert, vectors_of(folder), AppOptions()), tmp_path / "app").path
+    app = render_app(
+        spec_of(colbert, vectors_of(folder), AppOptions()), tmp_path / "app", parse=parse_expression
+    ).path
     text = "The quick brown fox jumps over the lazy dog. " * 4
 
     query = java.read_query(app, {"queryProfile": "dense", "text": text})
@@ -255,7 +268,7 @@ def test_documents_are_ranked_by_the_angle_to_the_query(
     java: VespaJava, tmp_path: Path, colbert: ModelFolder, models: dict[str, Path]
 ) -> None:
     spec = spec_of(colbert, vectors_of(models["cosine"], target_hits=7), AppOptions())
-    app = render_app(spec, tmp_path / "app").path
+    app = render_app(spec, tmp_path / "app", parse=parse_expression).path
     documents = indexed(java, app)
 
     query = asked(java, app, "dense", "what is a rose")

@@ -20,6 +20,7 @@ from vespa_colbert.app import (
 from vespa_colbert.app.options import TokenRetrieval
 from vespa_colbert.errors import SpecError
 from vespa_colbert.export.model_folder import EmbedderSpec, ModelFolder
+from vespa_colbert.rank import parse_expression
 from vespa_colbert.tensor import CellType
 from vespa_colbert.vespa_java import VespaJava
 
@@ -58,7 +59,7 @@ def spec_of(folder: ModelFolder, options: AppOptions) -> ApplicationSpec:
 
 
 def printed(folder: ModelFolder, options: AppOptions, path: Path) -> str:
-    render_app(spec_of(folder, options), path)
+    render_app(spec_of(folder, options), path, parse=parse_expression)
     return (path / "schemas" / "passage.sd").read_text(encoding="utf-8")
 
 
@@ -73,7 +74,9 @@ def printed(folder: ModelFolder, options: AppOptions, path: Path) -> str:
 def test_vespa_takes_it_and_derives_the_profiles_that_are_read(
     java: VespaJava, tmp_path: Path, model_folder: ModelFolder, name: str
 ) -> None:
-    package = render_app(spec_of(model_folder, CHOICES[name]), tmp_path / "app")
+    package = render_app(
+        spec_of(model_folder, CHOICES[name]), tmp_path / "app", parse=parse_expression
+    )
 
     report = java.validate_application(package.path)
 
@@ -87,7 +90,7 @@ def test_the_schema_is_read_back_as_it_was(
     tmp_path: Path, model_folder: ModelFolder, name: str
 ) -> None:
     spec = spec_of(model_folder, CHOICES[name])
-    package = render_app(spec, tmp_path / "app")
+    package = render_app(spec, tmp_path / "app", parse=parse_expression)
 
     assert read_schema(package.schemas[0]) == spec.schemas[0]
     assert read_package(package.path) == package
@@ -197,7 +200,7 @@ def test_a_client_that_embeds_feeds_the_vectors_and_sends_those_of_queries(
     tmp_path: Path, model_folder: ModelFolder
 ) -> None:
     spec = spec_of(model_folder, CHOICES["client"])
-    package = render_app(spec, tmp_path / "app")
+    package = render_app(spec, tmp_path / "app", parse=parse_expression)
 
     assert spec.components == ()
     assert spec.files == ()
@@ -213,7 +216,7 @@ def test_a_client_that_embeds_feeds_the_vectors_and_sends_those_of_queries(
 
 def test_streaming_is_asked_for_one_group(tmp_path: Path, model_folder: ModelFolder) -> None:
     spec = spec_of(model_folder, CHOICES["streaming"])
-    render_app(spec, tmp_path / "app")
+    render_app(spec, tmp_path / "app", parse=parse_expression)
 
     services = (tmp_path / "app" / "services.xml").read_text(encoding="utf-8")
     assert 'mode="streaming"' in services

@@ -23,6 +23,7 @@ from vespa_colbert.app.options import DenseVectors, Fusion
 from vespa_colbert.errors import SpecError
 from vespa_colbert.export.dense_spec import DenseSpec
 from vespa_colbert.export.model_folder import ModelFolder
+from vespa_colbert.rank import parse_expression
 from vespa_colbert.tensor import CellType, Tensor
 from vespa_colbert.vespa_java import VespaJava
 
@@ -99,7 +100,7 @@ def test_what_any_of_them_finds_is_ranked_by_all(
         "reciprocal_rank(words, 60.0)"
     )
     functions = {each.name: each.expression for each in profile.functions}
-    assert functions["dense_closeness"] == "closeness(field,dense)"
+    assert functions["dense_closeness"] == "closeness(field, dense)"
     assert functions["words"] == "bm25(title) + bm25(text)"
     assert "colbert_int8" in functions["max_sim"]
     assert set(profile.match_features) == {
@@ -157,7 +158,7 @@ def test_hits_are_ranked_as_vespa_ranks_them(
     java: VespaJava, tmp_path: Path, colbert: ModelFolder, vectors: DenseVectors, name: str
 ) -> None:
     has_dense, fusion = CHOICES[name]
-    app = render_app(spec_of(colbert, vectors, name), tmp_path / "app").path
+    app = render_app(spec_of(colbert, vectors, name), tmp_path / "app", parse=parse_expression).path
     documents = indexed(java, app)
 
     for profile in PROFILES:
@@ -204,7 +205,9 @@ def tensor_of(documents: object, profile: str, position: int) -> Tensor:
 def test_a_query_can_bring_other_weights(
     java: VespaJava, tmp_path: Path, colbert: ModelFolder, vectors: DenseVectors
 ) -> None:
-    app = render_app(spec_of(colbert, vectors, "weighted"), tmp_path / "app").path
+    app = render_app(
+        spec_of(colbert, vectors, "weighted"), tmp_path / "app", parse=parse_expression
+    ).path
     query = asked(java, app, "hybrid_float", "What is a red rose?")
     weights = {
         name: Tensor.number(weight)

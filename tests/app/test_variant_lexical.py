@@ -39,7 +39,7 @@ from vespa_colbert.pipeline import (
     query_body,
     sent_fields,
 )
-from vespa_colbert.rank import RankQuery
+from vespa_colbert.rank import RankQuery, parse_expression
 from vespa_colbert.tensor import CellType, Tensor, TensorType, cells_of
 from vespa_colbert.tensor.document_json import tensor_from_json
 from vespa_colbert.tensor.literal import parse_literal
@@ -102,7 +102,7 @@ def spec_of(colbert: ModelFolder, options: AppOptions) -> ApplicationSpec:
 
 
 def package(colbert: ModelFolder, options: AppOptions, path: Path) -> Path:
-    return render_app(spec_of(colbert, options), path / "app").path
+    return render_app(spec_of(colbert, options), path / "app", parse=parse_expression).path
 
 
 @pytest.mark.java
@@ -313,9 +313,7 @@ def test_an_index_has_no_tensors_of_a_client(tmp_path: Path, colbert: ModelFolde
     index = embed_corpus(corpus, colbert, schema, tmp_path / "index", threads=1).value
 
     with pytest.raises(IndexFolderError, match="dense is made by no model here"):
-        feed_corpus(
-            index, tmp_path / "f", namespace="passages", schema=schema, given=sent_fields(app)
-        )
+        feed_corpus(index, tmp_path / "f", namespace="passages", schema=schema)
     with pytest.raises(SpecError, match="takes it with --query-tensor"):
         Searcher(app, index, colbert, threads=1).query(QUESTION, "lexical")
 

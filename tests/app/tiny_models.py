@@ -33,6 +33,9 @@ __all__ = [
 ]
 
 DENSE_DIM = 16
+MOST_PLACES = 1024
+"""Tokens of the longest text, and one."""
+
 PAIRS = {"bert": "[CLS] $A [SEP] $B:1 [SEP]:1", "xlm-roberta": "<s> $A </s> </s> $B </s>"}
 
 
@@ -62,8 +65,9 @@ def write_dense(path: Path, spec: DenseSpec, family: str = "bert") -> Path:
     nodes = [
         helper.make_node("Gather", ["table", spec.input_ids], ["rows"]),
         *_places(spec.input_ids),
-        helper.make_node("Unsqueeze", ["places", "last"], ["column"]),
-        helper.make_node("Sin", ["column"], ["waves"]),
+        helper.make_node("Unsqueeze", ["numbered", "last"], ["column"]),
+        # Looked up: a sine's last bit depends on what stands beside it in the batch.
+        helper.make_node("Gather", ["sines", "column"], ["waves"]),
         helper.make_node("Add", ["rows", "waves"], ["summed" if is_pooled else spec.output]),
     ]
     if is_pooled:
@@ -76,6 +80,7 @@ def write_dense(path: Path, spec: DenseSpec, family: str = "bert") -> Path:
         [helper.make_tensor_value_info(spec.output, TensorProto.FLOAT, row)],
         [
             numpy_helper.from_array(_table(DENSE_DIM), "table"),
+            numpy_helper.from_array(np.sin(np.arange(MOST_PLACES)).astype(np.float32), "sines"),
             numpy_helper.from_array(np.array([2], np.int64), "last"),
             numpy_helper.from_array(np.array([1], np.int64), "middle"),
             numpy_helper.from_array(np.int64(1), "axis"),

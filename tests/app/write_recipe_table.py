@@ -17,7 +17,7 @@ from tests.app.recipe_table import Judged, judge_recipe
 from tests.app.recipe_texts import RECIPES
 from tests.conftest import COLLECTIONS
 from vespa_colbert.files import atomic_file
-from vespa_colbert.verify.parity import SCORES_TOLERANCE
+from vespa_colbert.verify.parity import SCORES_FLOOR, SCORES_TOLERANCE
 from vespa_colbert.vespa_java import VespaJava
 
 TEXT = """# Recipes
@@ -39,7 +39,8 @@ are asked, with quotes, other scripts and emoji among them, and one that is cut.
 - *questions*: questions that Vespa's container read from query profiles, or from what
   `vespa-colbert query` prints: profile, nearestNeighbor and every input as made here.
 - *scores*: scores that Vespa's `ModelsEvaluator`, or its global phase over a whole result, and the
-  local ranker both computed; *worst*: the largest relative difference.
+  local ranker both computed; *worst*: the largest relative difference. A score near 0 is measured
+  against {share:.0%} of the largest of its phase, whose float32 products it is a sum of too.
 - *given*: phases in which Java was given what only a content node computes (bm25, closeness), so
   that the value itself is not checked.
 - *not checked*: phases that ask for what a client alone makes (*sent*; other tests give it), and
@@ -77,6 +78,7 @@ def main(path: Path) -> int:
         pairs=sum(each.pairs for each in judged),
         worst=max(each.worst for each in judged),
         allowed=SCORES_TOLERANCE,
+        share=SCORES_FLOOR / SCORES_TOLERANCE,
         not_checked=sum(each.not_checked.total() for each in judged),
         documents=said,
         questions=len(QUESTIONS),

@@ -20,6 +20,7 @@ from vespa_colbert.errors import SpecError
 from vespa_colbert.export.model_folder import MODEL_FILE, ModelFolder
 from vespa_colbert.files import digest_file
 from vespa_colbert.pipeline import QueryOptions, only_schema, query_body
+from vespa_colbert.rank import parse_expression
 from vespa_colbert.tensor import Tensor, TensorType, cells_of
 from vespa_colbert.tensor.literal import parse_literal
 from vespa_colbert.vespa_java import VespaJava
@@ -46,7 +47,9 @@ def model(tmp_path: Path) -> ModelFolder:
 
 
 def package(model: ModelFolder, path: Path, options: AppOptions) -> Path:
-    return render_app(application_spec(folder_embedder(model), options), path / "app").path
+    return render_app(
+        application_spec(folder_embedder(model), options), path / "app", parse=parse_expression
+    ).path
 
 
 def body_of(

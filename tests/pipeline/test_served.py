@@ -24,6 +24,7 @@ from vespa_colbert.export.dense_spec import DenseSpec
 from vespa_colbert.export.model_folder import ModelFolder
 from vespa_colbert.pipeline import ProofOptions, Searcher, embed_corpus, only_schema, prove
 from vespa_colbert.pipeline.served import local_copies
+from vespa_colbert.rank import parse_expression
 from vespa_colbert.verify import Verdict
 from vespa_colbert.vespa_java import VespaJava
 
@@ -60,7 +61,9 @@ def dense(tmp_path: Path) -> Path:
 def searcher_of(
     folder: Path, model: ModelFolder, embedder: Embedder, options: AppOptions
 ) -> Searcher:
-    app = render_app(application_spec(embedder, options), folder / "app").path
+    app = render_app(
+        application_spec(embedder, options), folder / "app", parse=parse_expression
+    ).path
     corpus = folder / "corpus.jsonl"
     lines = (json.dumps(each, ensure_ascii=False) for each in CORPUS)
     corpus.write_text("\n".join(lines), encoding="utf-8")

@@ -23,6 +23,7 @@ from vespa_colbert.pipeline import (
     only_schema,
     prove,
 )
+from vespa_colbert.rank import parse_expression
 from vespa_colbert.tensor import CellType, Tensor
 from vespa_colbert.verify.report import Verdict
 from vespa_colbert.vespa_java import VespaJava
@@ -90,7 +91,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
 
 def build(model: ModelFolder, options: AppOptions, path: Path) -> tuple[Path, LocalIndex]:
     """Return the folder of a package, and the index of the corpus beside it."""
-    app = render_app(application_spec(folder_embedder(model), options), path / "app").path
+    app = render_app(
+        application_spec(folder_embedder(model), options), path / "app", parse=parse_expression
+    ).path
     corpus = path / "corpus.jsonl"
     lines = (json.dumps(each, ensure_ascii=False) for each in CORPUS)
     corpus.write_text("\n".join(lines), encoding="utf-8")
@@ -222,7 +225,7 @@ def test_documents_without_what_is_embedded_make_no_index(
     tmp_path: Path, model: ModelFolder
 ) -> None:
     spec = application_spec(folder_embedder(model), CHOICES["contexts"])
-    app = render_app(spec, tmp_path / "app").path
+    app = render_app(spec, tmp_path / "app", parse=parse_expression).path
     corpus = tmp_path / "corpus.jsonl"
     corpus.write_text('{"_id": "a", "title": "t", "text": "red"}\n', encoding="utf-8")
 

@@ -72,6 +72,7 @@ OTHER_PROFILE = """    rank-profile other {
         }
     }
 """
+LONGEST = "LongestFirst"
 ONE_NODE = '<node hostalias="node1" distribution-key="0"/>'
 
 CASES: tuple[tuple[str, dict[str, Any], str, int, str], ...] = (
@@ -467,6 +468,60 @@ def test_an_expression_in_a_file_of_its_own_is_reported_there(findings: Check) -
 def test_the_tokenizer_of_a_case_is_what_the_component_says() -> None:
     vocabulary = TOKENIZER["model"]["vocab"]
     assert (vocabulary["[CLS]"], vocabulary["[SEP]"], vocabulary["[Q]"]) == (2, 3, 5)
+
+
+HUGGING_FACE = (("colbert-embedder", "hugging-face-embedder"),)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "length", "most", "said"),
+    [
+        # A truncation that takes the longest text first counts instead of max-tokens.
+        ("LongestFirst", 31, 128, "cuts every text to 31 tokens, whatever max-tokens (128)"),
+        ("LongestFirst", 128, 128, ""),
+        ("LongestFirst", 400, 128, "lets 400 tokens of a text through, whatever max-tokens (128)"),
+        # Then the tokenizer library has its own limit of 512.
+        ("LongestFirst", 8192, 512, ""),
+        ("LongestFirst", 8192, 600, "cuts every text to 512 tokens, whatever max-tokens (600)"),
+        ("OnlyFirst", 31, 128, "cuts every text to 31 tokens"),
+        ("OnlyFirst", 400, 128, ""),
+    ],
+)
+def test_a_truncation_of_the_tokenizer_is_told_apart_from_max_tokens(
+    findings: Check, strategy: str, length: int, most: int, said: str
+) -> None:
+    found = findings(
+        component=(*HUGGING_FACE, (">512</max-tokens>", f">{most}</max-tokens>")),
+        change=tokenizer(truncation={"max_length": length, "strategy": strategy}),
+    )
+
+    reasons = [each.fault.reason for each in found if each.code == "tokenizer-cuts"]
+    assert len(reasons) == bool(said)
+    assert all(said in reason for reason in reasons)
+
+
+@pytest.mark.parametrize(("length", "said"), [(400, 0), (124, 1), (125, 0)])
+def test_a_colbert_embedder_cuts_again_what_its_tokenizer_lets_through(
+    findings: Check, length: int, said: int
+) -> None:
+    found = findings(change=tokenizer(truncation={"max_length": length, "strategy": LONGEST}))
+
+    # Documents have 128 tokens, three of them are no text.
+    assert [each.code for each in found] == ["tokenizer-cuts"] * said
+
+
+def test_positions_are_those_of_the_texts_that_come_through(findings: Check) -> None:
+    def change(folder: Path) -> None:
+        tokenizer(truncation={"max_length": 400, "strategy": LONGEST})(folder)
+        model(positions=256)(folder)
+
+    edits = (*HUGGING_FACE, (">512</max-tokens>", ">128</max-tokens>"))
+    (fault,) = (
+        each.fault
+        for each in findings(component=edits, change=change)
+        if each.code == "positions-exceeded"
+    )
+    assert "texts have 400 tokens" in fault.reason
 
 
 def test_an_input_of_several_profiles_is_cut_once(findings: Check) -> None:

@@ -121,7 +121,12 @@ class Scores:
     [
         ([0.0, 1e6], [0.0, 1e6 + 0.5], Verdict.PASSED),
         ([0.0, 1e6], [0.0, 1e6 + 2], Verdict.FAILED),
-        ([0.0, 1.0], [1e-9, 1.0], Verdict.FAILED),
+        # Near 0, against the rounding of the largest score.
+        ([0.005 + 2e-8, 1.0], [0.005, 1.0], Verdict.PASSED),
+        ([0.0, 1.0], [2e-7, 1.0], Verdict.FAILED),
+        ([0.0, 1e-9], [2e-16, 1e-9], Verdict.FAILED),
+        ([0.0, 0.0], [1e-9, 0.0], Verdict.FAILED),
+        ([0.0, float("inf")], [1e-9, float("inf")], Verdict.FAILED),
         ([float("nan"), 1.0], [float("nan"), 1.0], Verdict.FAILED),
         ([-3.0, 1.0], [3.0, 1.0], Verdict.FAILED),
     ],

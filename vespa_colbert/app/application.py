@@ -16,11 +16,14 @@ from vespa_colbert.app.component import (
     file_fault,
 )
 from vespa_colbert.app.faults import named, repeated
+from vespa_colbert.app.field import Field
 from vespa_colbert.app.nodes import ONE_NODE, Cloud, Nodes
 from vespa_colbert.app.query import Query
 from vespa_colbert.app.schema import Schema
+from vespa_colbert.app.sent import is_token_input, literal_example
 from vespa_colbert.app.texts import cluster_name_fault, name_fault
 from vespa_colbert.errors import SpecError
+from vespa_colbert.tensor import TensorType
 
 __all__ = ["MINIMUM_VESPA_VERSION", "VERSION", "ApplicationSpec"]
 
@@ -98,6 +101,33 @@ class ApplicationSpec:
         if not self.query_profiles:
             return ()
         return tuple(each for each in self.queries if all(source for _, source in each.inputs))
+
+    def sends_tokens(self, query: Query) -> bool:
+        """Return whether whoever asks sends token vectors, which the recipe's model makes."""
+        return any(is_token_input(name, kind) for name, kind in self._sent(query).items())
+
+    def sent_literals(self, query: Query) -> tuple[tuple[str, str], ...]:
+        """Return name and literal, for a reader to fill in, of what no model here makes."""
+        return tuple(
+            (name, literal_example(kind))
+            for name, kind in self._sent(query).items()
+            if not is_token_input(name, kind)
+        )
+
+    def _sent(self, query: Query) -> dict[str, TensorType]:
+        """Return the inputs that whoever asks sends, as far as the rank profile has them."""
+        owner = next(each for each in self.schemas if query.profile in each.profile_names)
+        types = owner.profile(query.profile).input_types
+        return {name: types[name] for name in query.sent if name in types}
+
+    def fed_fields(self, schema: Schema, *, by_model: bool) -> tuple[Field, ...]:
+        """Return the tensor fields that whoever feeds fills: by the model of the recipe, or not."""
+        statements = dict(self.fed)
+        return tuple(
+            each
+            for each in schema.document_fields
+            if each.name in statements and bool(statements[each.name]) is by_model
+        )
 
     @property
     def files(self) -> tuple[PackagedFile, ...]:

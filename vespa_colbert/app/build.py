@@ -17,6 +17,7 @@ from vespa_colbert.app.variants.cross_encode import cross_encode_faults
 from vespa_colbert.app.variants.dense import dense_faults
 from vespa_colbert.app.variants.hybrid import hybrid_faults
 from vespa_colbert.app.variants.lexical import lexical_faults
+from vespa_colbert.app.variants.residual import residual_faults
 from vespa_colbert.app.variants.texts import bm25_faults
 from vespa_colbert.errors import SpecError
 from vespa_colbert.export.facts_file import read_facts
@@ -104,7 +105,13 @@ def _faults(design: Design) -> Iterator[str]:
     yield from named("chunk length", "" if options.chunk_length > 0 else "expected 1 or more")
     yield from bm25_faults(options)
     yield from _combination_faults(options)
-    for faults in (dense_faults, lexical_faults, hybrid_faults, cross_encode_faults):
+    for faults in (
+        residual_faults,
+        dense_faults,
+        lexical_faults,
+        hybrid_faults,
+        cross_encode_faults,
+    ):
         yield from faults(design)
     for cell_type in options.cell_types:
         if cell_type not in COMPONENTS_A_CELL:
@@ -161,6 +168,7 @@ def _schema(name: str, parts: list[Part]) -> Schema:
         fields=every,
         fieldsets=(FieldSet(name="default", fields=searched),),
         summaries=(DocumentSummary(name="texts", fields=shown),),
+        constants=tuple(each for part in parts for each in part.constants),
         onnx_models=tuple(model for part in parts for model in part.onnx_models),
         rank_profiles=tuple(profile for part in parts for profile in part.profiles),
     )

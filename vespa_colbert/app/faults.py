@@ -7,13 +7,16 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from vespa_colbert.app.field import Field
+from vespa_colbert.app.field_settings import (
+    ATTRIBUTE_WORDS,
+    INDEX_WORDS,
+    MATCH_WORDS,
+    setting_fault,
+)
 from vespa_colbert.app.profile import Constant, Function, Input, RankProfile, Rerank
 from vespa_colbert.app.setting_faults import field_setting_faults, setting_faults
 from vespa_colbert.app.texts import (
-    ATTRIBUTE_WORDS,
     BLOCK_WORDS,
-    INDEX_WORDS,
-    MATCH_WORDS,
     expression_fault,
     feature_fault,
     field_name_fault,
@@ -22,7 +25,6 @@ from vespa_colbert.app.texts import (
     name_fault,
     path_fault,
     profile_name_fault,
-    setting_fault,
     setting_word_fault,
     statement_fault,
     type_fault,

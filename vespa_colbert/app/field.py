@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from vespa_colbert.app.sent import document_example
 from vespa_colbert.tensor import TensorType
 
 __all__ = [
@@ -118,7 +119,7 @@ class Field:
     def example(self) -> str:
         """A value of the document's JSON, as a reader may fill it in."""
         if self.tensor_type is not None:
-            return '{"blocks": ...}'
+            return document_example(self.tensor_type)
         return '["..."]' if self.type.startswith("array<") else '"..."'
 
     @property

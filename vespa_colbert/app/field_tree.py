@@ -7,16 +7,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from vespa_colbert.app.field import Field, FieldSet, NamedSettings, Struct, StructField
-from vespa_colbert.app.passed_over import is_passed_over, pass_over
-from vespa_colbert.app.source import Source
-from vespa_colbert.app.texts import (
+from vespa_colbert.app.field_settings import (
     ATTRIBUTE_WORDS,
     INDEX_WORDS,
     MATCH_WORDS,
     RANK_WORDS,
     setting_fault,
-    split_statements,
 )
+from vespa_colbert.app.passed_over import is_passed_over, pass_over
+from vespa_colbert.app.source import Source
+from vespa_colbert.app.texts import split_statements
 from vespa_colbert.errors import TensorTypeError
 from vespa_colbert.tensor import TensorType
 

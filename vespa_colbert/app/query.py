@@ -92,9 +92,14 @@ class Query:
         return stated if nearest is None else {**stated, "nearest": asdict(nearest)}
 
     @property
+    def sent(self) -> tuple[str, ...]:
+        """The inputs that whoever asks sends."""
+        return tuple(name for name, source in self.inputs if not source)
+
+    @property
     def is_filled(self) -> bool:
         """Whether Vespa fills all its inputs."""
-        return all(source for _, source in self.inputs)
+        return not self.sent
 
     def faults(self) -> Iterator[str]:
         """Yield why it cannot be printed into a query profile and into a command line of a shell.

@@ -12,6 +12,11 @@ from typing import Any
 
 from vespa_colbert.app.application import ApplicationSpec
 from vespa_colbert.app.component import PackagedFile
+from vespa_colbert.app.expressions import (
+    ParseExpression,
+    check_printed,
+    with_parsed_expressions,
+)
 from vespa_colbert.app.query import Query
 from vespa_colbert.app.schema import Schema
 from vespa_colbert.app.templates import Templates
@@ -72,21 +77,24 @@ class ApplicationPackage:
 
 
 def render_app(
-    spec: ApplicationSpec, output: Path, *, templates: Path | None = None
+    spec: ApplicationSpec, output: Path, *, parse: ParseExpression, templates: Path | None = None
 ) -> ApplicationPackage:
     """Return the package that was printed into a folder.
 
     Args:
         spec: What to print.
         output: The folder. A package of ours that stands there, unchanged, is replaced whole.
+        parse: Reads rank expressions, which are printed from their trees: ``parse_expression`` of
+            the ranking language.
         templates: Folder of templates; the project's own when absent. They are rendered in a
             sandbox and can reach nothing but the spec.
 
     Raises:
-        SpecError: If a template is missing or asks for what is not there.
+        SpecError: If an expression cannot be read, or a template is missing or asks for what is
+            not there.
         OutputError: If the folder cannot be written or holds anything that is not ours.
     """
-    printer = Templates(templates)
+    spec, printer = with_parsed_expressions(spec, parse), Templates(templates)
     texts = _texts(spec, printer)
     others = (*printer.additions()[1], *(file.path for file in spec.files), MANIFEST_FILE)
     _check_apart([*texts, *others], printer.folder)
@@ -94,6 +102,8 @@ def render_app(
         files = {path: _write(folder / path, text) for path, text in texts.items()}
         files |= _copy(printer, folder)
         files |= {file.path: _place(file, folder) for file in spec.files}
+        if not printer.is_own:
+            check_printed(folder, parse, output)
         package = ApplicationPackage(
             path=output, name=spec.name, files=files, queries=spec.queries, fed=dict(spec.fed)
         )

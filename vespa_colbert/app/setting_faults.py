@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vespa_colbert.app.field import Field, StructField
-from vespa_colbert.app.profile import FieldRank, MatchPhase, OnnxModel, RankProfile
-from vespa_colbert.app.profile_settings import setting_fault_of
-from vespa_colbert.app.texts import (
+from vespa_colbert.app.field_settings import (
     ATTRIBUTE_WORDS,
     INDEX_WORDS,
     MATCH_WORDS,
     RANK_WORDS,
+    setting_fault,
+)
+from vespa_colbert.app.profile import FieldRank, MatchPhase, OnnxModel, RankProfile
+from vespa_colbert.app.profile_settings import setting_fault_of
+from vespa_colbert.app.texts import (
     expression_fault,
     name_fault,
     path_fault,
     property_fault,
-    setting_fault,
     setting_word_fault,
     statement_fault,
     uri_fault,

@@ -14,11 +14,7 @@ from vespa_colbert.errors import TensorTypeError
 from vespa_colbert.tensor import TensorType
 
 __all__ = [
-    "ATTRIBUTE_WORDS",
     "BLOCK_WORDS",
-    "INDEX_WORDS",
-    "MATCH_WORDS",
-    "RANK_WORDS",
     "brace_fault",
     "bracket_fault",
     "cluster_name_fault",
@@ -37,7 +33,6 @@ __all__ = [
     "profile_name_fault",
     "property_fault",
     "schema_name_fault",
-    "setting_fault",
     "setting_word_fault",
     "split_features",
     "split_statements",
@@ -59,12 +54,6 @@ PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 LITERAL = re.compile(r"""-?[0-9]+(?:\.[0-9]+)?|[\[{][^#]*[\]}]""")
 URI = re.compile(r"https?:(?://)?[\w./:-]+", re.ASCII | re.IGNORECASE)
 TYPE = re.compile(r"[A-Za-z_]\w*(?:<[\w<>,]+>)?", re.ASCII)
-SETTING = re.compile(r'([a-z][a-z0-9-]*)(?:: (?:[A-Za-z0-9_.+-]+|"[^"]*"))?')
-GRAPH_SETTING = re.compile(
-    r"(hnsw) \{(?: (?:max-links-per-node|neighbors-to-explore-at-insert): [0-9]{1,9}"
-    r"| multi-threaded-indexing: (?:true|false))+ \}"
-)
-"""What an index of vectors says in a block. Source: SchemaParser.jj, hnswIndexBody, 8.700.24."""
 PIECE = re.compile(
     r"""(?P<quoted>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<gap>(?:\s|\#[^\n]*)+)|(?P<other>.)""",
     re.DOTALL | re.VERBOSE,
@@ -119,52 +108,6 @@ RESERVED_CLUSTERS = frozenset({"admin", "client", "default", "hosts"})
 
 RESERVED_COMPONENTS = BLOCK_WORDS | {"_"}
 """Words that an indexing statement reads otherwise. Source: IndexingParser.jj, Vespa 8.700.24."""
-
-INDEX_WORDS = frozenset({
-    "prefix",
-    "alias",
-    "stemming",
-    "arity",
-    "lower-bound",
-    "upper-bound",
-    "dense-posting-list-threshold",
-    "enable-bm25",
-    "hnsw",
-})
-"""Settings of ``index``. Source: SchemaParser.jj, indexBody, Vespa 8.700.24."""
-
-ATTRIBUTE_WORDS = frozenset({
-    "fast-rank",
-    "fast-search",
-    "fast-access",
-    "mutable",
-    "paged",
-    "enable-only-bit-vector",
-    "distance-metric",
-})
-"""Settings of ``attribute``. Source: SchemaParser.jj, attributeSetting, Vespa 8.700.24."""
-
-MATCH_WORDS = frozenset({
-    "token",
-    "text",
-    "word",
-    "exact",
-    "gram",
-    "cased",
-    "uncased",
-    "prefix",
-    "substring",
-    "suffix",
-    "exact-terminator",
-    "gram-size",
-    "max-length",
-    "max-occurrences",
-    "max-token-length",
-})
-"""Settings of ``match``. Source: SchemaParser.jj, matchItem, Vespa 8.700.24."""
-
-RANK_WORDS = frozenset({"filter", "literal", "normal"})
-"""Settings of ``rank`` in a field. Source: SchemaParser.jj, rankSetting, Vespa 8.700.24."""
 
 
 def name_fault(
@@ -284,14 +227,6 @@ def feature_fault(text: str) -> str:
     if not FEATURE.fullmatch(text) or split_features(text) != (text,):
         return f"expected a rank feature such as bm25(title), got {text[:80]!r}"
     return bracket_fault(text)
-
-
-def setting_fault(text: str, known: frozenset[str]) -> str:
-    """Return why a text is no setting of a field such as ``enable-bm25``, or an empty text."""
-    match = SETTING.fullmatch(text) or GRAPH_SETTING.fullmatch(text)
-    if match is None or match[1] not in known:
-        return f"expected one of {', '.join(sorted(known))}, got {text[:80]!r}"
-    return "" if text.isprintable() else f"expected one line, got {text[:80]!r}"
 
 
 def setting_word_fault(text: str) -> str:

@@ -44,7 +44,7 @@ def command(
     ] = "",
     schema: Annotated[str, typer.Option("--schema", help="Which, where there are several.")] = "",
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where an earlier run stopped.")
+        bool, typer.Option("--resume", help="Go on where an earlier run with --resume stopped.")
     ] = False,
     recipe: RecipeOption = None,
     as_json: JsonFlag = False,
@@ -54,7 +54,13 @@ def command(
     Example: vespa-colbert feed corpus.jsonl -a output/app -o - | vespa feed -
     """
     from vespa_colbert.export import read_model_folder
-    from vespa_colbert.pipeline import FeedOptions, only_schema, open_feed, sent_fields
+    from vespa_colbert.pipeline import (
+        FeedOptions,
+        only_schema,
+        open_feed,
+        package_name,
+        sent_fields,
+    )
 
     said = load_recipe(recipe)
     path = output or said.index.feed
@@ -63,12 +69,13 @@ def command(
     package = application or said.app.output
     taken = source or said.corpus.path or said.index.output
     options = FeedOptions(
-        namespace=namespace or said.app.name,
+        namespace=namespace or package_name(package) or said.app.name,
         group=group,
         tensors=tensors,
         embed=embed,
         threads=said.index.threads,
         given=sent_fields(package),
+        pooling=said.index.pooling,
     )
     kind = only_schema(package, schema)
     feed = open_feed(taken, kind, options, None if model is None else read_model_folder(model))
@@ -87,12 +94,14 @@ def _write(feed: Feed, path: Path, total: int, *, resume: bool) -> FeedResult:
 
 def _count(source: Path) -> int:
     """Return how many documents there are to come: lines, or those of an index."""
-    from vespa_colbert.index.store import DOCUMENTS_FILE
+    from vespa_colbert.index import is_index_folder
+    from vespa_colbert.index.manifest import read_manifest
 
-    file = source / DOCUMENTS_FILE if source.is_dir() else source
-    if not file.is_file():
+    if is_index_folder(source):
+        return read_manifest(source).documents
+    if not source.is_file():
         return 0
-    with file.open("rb") as stream:
+    with source.open("rb") as stream:
         return sum(1 for line in stream if line.strip())
 
 

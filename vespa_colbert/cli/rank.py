@@ -47,6 +47,14 @@ NearestOption: TypeAlias = Annotated[
         "--nearest", help="field=name or label:field=name, a nearestNeighbor; repeatable."
     ),
 ]
+TargetHitsOption: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        "--target-hits",
+        min=0,
+        help="Documents that each nearestNeighbor finds, as with approximate:false; 0: all.",
+    ),
+]
 VespaTermsFlag: TypeAlias = Annotated[
     bool,
     typer.Option("--vespa-terms", help="bm25 over the terms of Vespa's linguistics (English)."),
@@ -62,6 +70,7 @@ def command(
     text: TextOption = "",
     query_tensor: QueryTensorOption = None,
     nearest: NearestOption = None,
+    target_hits: TargetHitsOption = 0,
     vespa_terms: VespaTermsFlag = False,
     hits: HitsOption = 10,
     as_json: JsonFlag = False,
@@ -80,7 +89,7 @@ def command(
         query = RankQuery(
             text=text,
             tensors=dict(_tensor(ranker, each) for each in query_tensor or ()),
-            nearest=tuple(_nearest(each) for each in nearest or ()),
+            nearest=tuple(_nearest(each, target_hits) for each in nearest or ()),
         )
         found = ranker.rank(query, hits=hits)
     if as_json:
@@ -145,7 +154,7 @@ def _tensor(ranker: Ranker, given: str) -> tuple[str, Tensor]:
         raise
 
 
-def _nearest(given: str) -> NearestNeighbor:
+def _nearest(given: str, target_hits: int) -> NearestNeighbor:
     """Return the item that ``field=tensor`` or ``label:field=tensor`` spells."""
     from vespa_colbert.rank import NearestNeighbor
 
@@ -155,7 +164,7 @@ def _nearest(given: str) -> NearestNeighbor:
         raise typer.BadParameter(
             f"expected field=name or label:field=name, got {given!r}", param_hint="--nearest"
         )
-    return NearestNeighbor(field=field, tensor=tensor, label=label)
+    return NearestNeighbor(field=field, tensor=tensor, label=label, target_hits=target_hits)
 
 
 def _json_values(values: Mapping[str, float | Tensor]) -> dict[str, Any]:

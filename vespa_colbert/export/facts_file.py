@@ -31,7 +31,11 @@ def read_facts(path: Path, member: str, kind: type[Facts]) -> Facts:
         needed = {name for name, each in known.items() if each.default is MISSING}
         missing, unknown = sorted(needed - stated.keys()), sorted(stated.keys() - known.keys())
     except OSError as error:
-        raise SpecError(f"{path}: cannot be read ({error.strerror})") from error
+        raise SpecError(
+            f"{path}: cannot be read ({error.strerror}); expected the folder of a model, with its "
+            f"facts under {member!r} of this file; make one with: vespa-colbert export CHECKPOINT "
+            f"-o {path.parent}"
+        ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SpecError(f"{path}: expected JSON with the facts under {member!r}") from error
     if missing or unknown:

@@ -175,7 +175,7 @@ def model_needs_newer(package: Package) -> Iterator[Fault]:
 
 
 def _lengths(embedder: Component) -> list[tuple[str, int]]:
-    """Return element and number of tokens of each limit that an embedder keeps."""
+    """Return element and number of tokens of each limit that an embedder states."""
     most = embedder.number("max-tokens", 512)
     if embedder.kind != COLBERT:
         return [("max-tokens", most)]
@@ -189,34 +189,52 @@ def positions_exceeded(package: Package) -> Iterator[Fault]:
     """Yield lengths that a model has no positions for."""
     for embedder, model, path in _with_models(package):
         for element, length in _lengths(embedder):
-            if model.positions is not None and length > model.positions:
-                yield Fault(
-                    place=embedder.place_of(element),
-                    reason=f"embedder {embedder.name}: {element} is {length}, and {path} has "
-                    f"{model.positions} positions: longer texts fail",
-                    remedy=f"set {element} to {model.positions} or less",
-                )
+            kept = _kept(package, embedder, length)
+            if model.positions is None or kept <= model.positions:
+                continue
+            is_let = kept != length
+            said = f"texts have {kept} tokens" if is_let else f"{element} is {length}"
+            file = " and take truncation out of the tokenizer file" if is_let else ""
+            yield Fault(
+                place=embedder.place_of(element),
+                reason=f"embedder {embedder.name}: {said}, and {path} has {model.positions} "
+                "positions: longer texts fail",
+                remedy=f"set {element} to {model.positions} or less{file}",
+            )
+
+
+def _kept(package: Package, embedder: Component, length: int) -> int:
+    """Return how many tokens of a text reach the model, whatever the embedder states."""
+    view = package.tokenizer_of(embedder)
+    return length if view is None or embedder.kind == COLBERT else view.kept(length)
 
 
 def tokenizer_cuts(package: Package) -> Iterator[Fault]:
-    """Yield tokenizers that cut texts before the embedder's own limits do.
+    """Yield tokenizers that cut texts before the embedder's own limits do, or after them.
 
-    Source: ColBertEmbedder and HuggingFaceEmbedder, constructors, Vespa 8.700.24.
+    A colbert-embedder cuts again at its own limits, a hugging-face-embedder does not.
+
+    Source: ColBertEmbedder.buildTransformerInput and HuggingFaceEmbedder, Vespa 8.700.24.
     """
     for embedder in package.embedders:
         view = package.tokenizer_of(embedder)
-        if view is None or view.most_tokens is None:
+        if view is None:
             continue
         element, length = _lengths(embedder)[0]
-        special = 3 if embedder.kind == COLBERT else 0
-        if view.most_tokens < length - special:
-            path = embedder.settings[TOKENIZER].path
-            yield Fault(
-                place=embedder.place_of(TOKENIZER),
-                reason=f"embedder {embedder.name}: {path} cuts every text to {view.most_tokens} "
-                f"tokens, whatever {element} ({length}) says",
-                remedy="take truncation out of the tokenizer file",
-            )
+        is_colbert = embedder.kind == COLBERT
+        kept = view.kept(embedder.number("max-tokens", 512))
+        path = embedder.settings[TOKENIZER].path
+        if kept < length - (3 if is_colbert else 0):
+            reason = f"cuts every text to {kept} tokens, whatever {element} ({length}) says"
+        elif kept > length and not is_colbert:
+            reason = f"lets {kept} tokens of a text through, whatever {element} ({length}) says"
+        else:
+            continue
+        yield Fault(
+            place=embedder.place_of(TOKENIZER),
+            reason=f"embedder {embedder.name}: {path} {reason}",
+            remedy="take truncation out of the tokenizer file",
+        )
 
 
 def wrong_token_ids(package: Package) -> Iterator[Fault]:

@@ -9,9 +9,12 @@ from pathlib import Path
 from vespa_colbert.checkpoint.folder import read_object
 from vespa_colbert.checkpoint.tokenizer_facts import first_and_last
 from vespa_colbert.checkpoint.vocabulary import read_unknown_id, read_vocabulary
+from vespa_colbert.embedder.tokenizer import LIBRARY_LIMIT
 from vespa_colbert.errors import CheckpointError
 
 __all__ = ["TokenizerView", "read_tokenizer_view"]
+
+LONGEST_FIRST = "LongestFirst"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +26,8 @@ class TokenizerView:
         unknown_id: Id of the unknown token, if there is one.
         start_id: Id of what it puts before a text, if that is one token.
         end_id: Id of what it puts after a text, if that is one token.
-        most_tokens: Length that it cuts texts to; ``None`` if it cuts none.
+        most_tokens: Length that it cuts texts to; ``None`` if it states none.
+        is_longest_first: Whether it cuts the longest of several texts first.
         separators: Tokens between the two texts of a pair; ``None`` where it does not say.
     """
 
@@ -32,7 +36,22 @@ class TokenizerView:
     start_id: int | None
     end_id: int | None
     most_tokens: int | None
+    is_longest_first: bool
     separators: int | None
+
+    def kept(self, most: int) -> int:
+        """Return how many tokens of a text an embedder gets.
+
+        Args:
+            most: Its ``max-tokens``.
+
+        Source: the constructors of ColBertEmbedder and HuggingFaceEmbedder, Vespa 8.700.24: what
+        cuts the longest first counts instead of max-tokens, and the tokenizer library keeps to a
+        limit of its own then; what cuts otherwise can only lower it.
+        """
+        if self.most_tokens is None:
+            return most
+        return min(self.most_tokens, LIBRARY_LIMIT if self.is_longest_first else most)
 
 
 def read_tokenizer_view(path: Path) -> TokenizerView:
@@ -47,14 +66,16 @@ def read_tokenizer_view(path: Path) -> TokenizerView:
         start_id, end_id = first_and_last(document)
     except (CheckpointError, KeyError, IndexError, TypeError, AttributeError, ValueError):
         start_id, end_id = None, None
-    cut = document.values.get("truncation")
-    is_cut = isinstance(cut, dict) and isinstance(cut.get("max_length"), int)
+    stated = document.values.get("truncation")
+    cut = stated if isinstance(stated, dict) else {}
+    most = cut.get("max_length")
     return TokenizerView(
         tokens={number: token for token, number in vocabulary.items()},
         unknown_id=read_unknown_id(document, vocabulary),
         start_id=start_id,
         end_id=end_id,
-        most_tokens=cut["max_length"] if isinstance(cut, dict) and is_cut else None,
+        most_tokens=most if isinstance(most, int) else None,
+        is_longest_first=cut.get("strategy") == LONGEST_FIRST,
         separators=_separators(document.values.get("post_processor")),
     )
 

@@ -5,7 +5,8 @@ The first rung that differs explains those above it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from vespa_colbert.verify.result_judges import ResultJudge
 __all__ = [
     "EXACT",
     "ROWS_TOLERANCE",
+    "SCORES_FLOOR",
     "SCORES_TOLERANCE",
     "compare_embeddings",
     "compare_results",
@@ -32,6 +34,12 @@ ROWS_TOLERANCE = 2e-6
 
 SCORES_TOLERANCE = 1e-6
 """Relative: Vespa's Java multiplies in float and adds in double, a matrix product adds in float."""
+
+SCORES_FLOOR = 1e-7
+"""Of the largest score of an expression, what a smaller one may always be off by: a step of float32
+at 1 is 1.2e-7, and products of unit vectors that nearly cancel out were rounded when they were as
+large as those of the other scores.
+"""
 
 
 def compare_embeddings(
@@ -122,14 +130,21 @@ def compare_scores(
     count = RungCount(name, SCORES_TOLERANCE, "relative", remark=remark)
     pairs = [case for _name, case in cases]
     ours, theirs = (judge.scores(pairs) for judge in judges)
+    least = _least_size(theirs)
     for (case, _pair), left, right in zip(cases, ours, theirs, strict=True):
-        count.add(case, _apart(left, right), 1)
+        count.add(case, _apart(left, right, least), 1)
     return count.rung()
 
 
-def _apart(left: float, right: float) -> float:
+def _least_size(scores: Iterable[float]) -> float:
+    """Return the size that smaller scores of an expression are taken to have."""
+    largest = max((abs(each) for each in scores if math.isfinite(each)), default=0.0)
+    return largest * SCORES_FLOOR / SCORES_TOLERANCE
+
+
+def _apart(left: float, right: float, least: float) -> float:
     """Return how far two scores are apart, relative to the larger; equal infinities are not."""
-    return 0.0 if left == right else abs(left - right) / max(abs(left), abs(right))
+    return 0.0 if left == right else abs(left - right) / max(abs(left), abs(right), least)
 
 
 def compare_results(
@@ -155,8 +170,10 @@ def compare_results(
         if {hit.id for hit in ours} != scores.keys() or len(ours) != len(theirs):
             count.shapes_differ(case, f"{len(ours)} hits", f"{len(theirs)} other hits")
             continue
-        apart = [_apart(hit.relevance, scores[hit.id]) for hit in ours]
+        least = _least_size(scores.values())
+        apart = [_apart(hit.relevance, scores[hit.id], least) for hit in ours]
         # What stands in one place has the same score, whoever it is.
-        apart += [_apart(a.relevance, b.relevance) for a, b in zip(ours, theirs, strict=True)]
+        pairs = zip(ours, theirs, strict=True)
+        apart += [_apart(a.relevance, b.relevance, least) for a, b in pairs]
         count.add(case, max(apart, default=0.0), len(ours))
     return count.rung()

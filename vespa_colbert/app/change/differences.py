@@ -54,7 +54,7 @@ class Comparison:
 
     Attributes:
         differences: Name by name.
-        warnings: What changes the meaning of stored vectors without Vespa's notice.
+        warnings: What leaves stored vectors of another meaning, or none, without Vespa's notice.
     """
 
     differences: tuple[Difference, ...]
@@ -74,7 +74,8 @@ def compare_packages(old: Path, new: Path) -> Comparison:
     """
     before, after = inventory(old), inventory(new)
     found = tuple(_differences(before, after))
-    return Comparison(differences=found, warnings=tuple(_stale(before, after, found)))
+    warnings = (*_stale(before, after, found), *_empty(after, found))
+    return Comparison(differences=found, warnings=warnings)
 
 
 def _differences(before: Inventory, after: Inventory) -> Iterator[Difference]:
@@ -119,4 +120,15 @@ def _stale(before: Inventory, after: Inventory, found: tuple[Difference, ...]) -
                 f"embedder {name} is another one, but {item.place} keeps the vectors of the old one"
                 " until every document is indexed again: Vespa does not notice, and scores are "
                 "wrong meanwhile; put the new model beside the old (vespa-colbert upgrade)"
+            )
+
+
+def _empty(after: Inventory, found: tuple[Difference, ...]) -> Iterator[str]:
+    """Yield the new fields of documents: Vespa fills no such field, and reports none."""
+    for each in found:
+        is_fed = after.get(each.item, {}).get("in-document") != "False"
+        if (each.change, each.item.kind) == ("added", "field") and is_fed:
+            yield (
+                f"{each.item.place} is new in the document, and empty in every one that is stored: "
+                "feed the documents again, or update them with it"
             )

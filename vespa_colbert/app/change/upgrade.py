@@ -152,8 +152,13 @@ def _old_embedder(root: Any, wanted: str, folder: Path) -> str:
     found: list[str] = [name for name in names if wanted in {"", name}]
     if len(found) != 1:
         listed = ", ".join(names) or "none"
-        hint = "; name one of them" if len(found) > 1 else ""
-        raise SpecError(f"{folder}: expected one {KIND}, got {listed}{hint}")
+        hint = (
+            "name one of them"
+            if len(found) > 1
+            else "where a client sends the token vectors, generate a package of the new model "
+            "under another schema name and feed that beside the old one"
+        )
+        raise SpecError(f"{folder}: expected one {KIND}, got {listed}; {hint}")
     return found[0]
 
 

@@ -11,6 +11,7 @@ from vespa_colbert.app.variants.hybrid import hybrid
 from vespa_colbert.app.variants.lexical import lexical
 from vespa_colbert.app.variants.max_sim import max_sim
 from vespa_colbert.app.variants.part import Design, Part
+from vespa_colbert.app.variants.residual import residual
 from vespa_colbert.app.variants.texts import texts
 from vespa_colbert.app.variants.token_retrieval import token_retrieval
 from vespa_colbert.app.variants.tokens import COMPONENTS_A_CELL, field_name
@@ -22,6 +23,7 @@ VARIANTS: tuple[Callable[[Design], Part], ...] = (
     max_sim,
     coarse_to_fine,
     token_retrieval,
+    residual,
     dense,
     lexical,
     hybrid,

@@ -140,7 +140,7 @@ def _inputs(encoder: CrossEncoder) -> dict[str, str]:
 
 def _profile(name: str, parent: str, chosen: CrossEncoding, design: Design) -> RankProfile:
     """Return the profile that ranks the hits of another one again."""
-    logit = f"onnx({MODEL}).logits{{d0:0,d1:0}}"
+    logit = f"onnx({MODEL}).logits{{d0:0, d1:0}}"
     score, functions = f"sigmoid({logit})" if chosen.score == "sigmoid" else logit, []
     fusion = design.options.fusion
     if chosen.fused and fusion is not None and parent.startswith(HYBRID):

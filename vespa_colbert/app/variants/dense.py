@@ -12,6 +12,7 @@ from vespa_colbert.app.faults import named
 from vespa_colbert.app.field import Field
 from vespa_colbert.app.options import DenseVectors
 from vespa_colbert.app.profile import Function, Input, RankProfile
+from vespa_colbert.app.texts import split_features
 from vespa_colbert.app.variants.part import SENT, Design, Part
 from vespa_colbert.app.variants.tokens import COMPONENTS_A_CELL, OUTER
 from vespa_colbert.tensor import CellType, Dimension, TensorType
@@ -28,7 +29,7 @@ __all__ = [
 
 FIELD = "dense"
 QUERY = "q_dense"
-CLOSENESS = f"closeness(field,{FIELD})"
+CLOSENESS = f"closeness(field, {FIELD})"
 SIMILARITY = "dense_similarity"
 
 
@@ -40,7 +41,7 @@ def dense(design: Design) -> Part:
         name="dense",
         inputs=(dense_input(vectors),),
         first_phase=CLOSENESS,
-        match_features=(CLOSENESS,),
+        match_features=split_features(CLOSENESS),
     )
     query = design.query(
         profile=profile.name, where=dense_match(vectors), inputs=(asked_dense(vectors),)
@@ -79,7 +80,7 @@ def cosine(name: str, design: Design) -> tuple[Function, ...]:
         similarity = f"reduce({similarity}, max, {OUTER})"
     return (
         Function(name=SIMILARITY, expression=similarity),
-        Function(name=name, expression=f"if (isNan({SIMILARITY}), 0, {SIMILARITY})"),
+        Function(name=name, expression=f"if(isNan({SIMILARITY}), 0, {SIMILARITY})"),
     )
 
 

@@ -8,7 +8,7 @@ from vespa_colbert.app.colbert_embedder import Embedder
 from vespa_colbert.app.component import Component, PackagedFile, Pairs
 from vespa_colbert.app.field import Field
 from vespa_colbert.app.options import AppOptions
-from vespa_colbert.app.profile import OnnxModel, RankProfile
+from vespa_colbert.app.profile import Constant, OnnxModel, RankProfile
 from vespa_colbert.app.query import ANY_WORD, NearestTokens, Query
 from vespa_colbert.app.variants.tokens import OUTER, TokenField, token_fields
 from vespa_colbert.export.model_folder import EmbedderSpec
@@ -113,6 +113,7 @@ class Part:
     Attributes:
         fields: Fields of the schema, in the order printed.
         profiles: Rank profiles, in the order printed.
+        constants: Constants of the schema, in files.
         onnx_models: Models of the schema.
         components: Components of the container.
         files: Files beside those of the components.
@@ -123,6 +124,7 @@ class Part:
 
     fields: tuple[Field, ...] = ()
     profiles: tuple[RankProfile, ...] = ()
+    constants: tuple[Constant, ...] = ()
     onnx_models: tuple[OnnxModel, ...] = ()
     components: tuple[Component, ...] = ()
     files: tuple[PackagedFile, ...] = ()
