@@ -18,6 +18,7 @@ from vespa_colbert.recipe import (
     recipe_application,
     search_profile,
 )
+from vespa_colbert.recipe.head_table import HeadTable
 from vespa_colbert.recipe.train_table import TrainTable
 from vespa_colbert.tensor import CellType
 
@@ -80,9 +81,12 @@ def test_every_key_that_may_stay_open_is_shown_as_a_comment(tmp_path: Path) -> N
         line for line in default_recipe().split("\n") if line.startswith("# ") and " = " in line
     ]
     said = [line.split(" = ")[0] for line in shown]
-    # Training has open keys of its own.
+    # Heads and training have open keys of their own.
     trained = [
-        f"# {each.alias}" for each in TrainTable.model_fields.values() if each.default is None
+        f"# {each.alias}"
+        for table in (HeadTable, TrainTable)
+        for each in table.model_fields.values()
+        if each.default is None
     ]
     place = said.index(trained[0])
     assert said[place : place + len(trained)] == trained
@@ -101,6 +105,7 @@ def test_every_key_that_may_stay_open_is_shown_as_a_comment(tmp_path: Path) -> N
         "# embedder",
         "# bm25-k1",
         "# bm25-b",
+        "# residual",
         "# model",
         "# model",
         "# container-vcpu",

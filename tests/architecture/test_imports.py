@@ -36,10 +36,13 @@ MODULES = sorted(
     if path.stem not in {"__init__", "__main__"}
 )
 DEFINES_A_TORCH_CLASS = {
-    *(f"vespa_colbert.model.{name}" for name in ("attention", "columns", "contextual", "exact")),
+    *(
+        f"vespa_colbert.model.{name}"
+        for name in ("attention", "columns", "contextual", "dense", "exact", "pair_encoder")
+    ),
     *(f"vespa_colbert.train.{name}" for name in ("losses", "max_sim")),
     *(f"vespa_colbert.train.{name}" for name in ("encode", "loop", "measure", "model")),
-    *(f"vespa_colbert.train.{name}" for name in ("state", "step", "train")),
+    *(f"vespa_colbert.train.{name}" for name in ("sources", "state", "step", "train")),
 }
 """The modules whose import is the import of torch; the others import it inside functions."""
 

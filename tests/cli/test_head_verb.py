@@ -86,6 +86,95 @@ def test_a_plain_encoder_needs_no_head_for_a_new_one(
     assert (read.layout, read.projection[0].weight.shape) == ("pylate", (6, HIDDEN))
 
 
+ROWS = tuple(
+    {"query": f"{word} is a", "positive": f"a {word}", "negatives": [f"{other} b", "hello c"]}
+    for word, other in zip("abcdefghijklmnopqrstuvwx", "xwvutsrqponmlkjihgfedcba", strict=True)
+)
+
+
+def write_rows(path: Path) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    return path
+
+
+@pytest.mark.parametrize("start", ["own", "new"])
+def test_a_narrow_head_learns_the_scores_of_the_wide_one(
+    run: Run, tiny_checkpoint: Path, texts: Path, tmp_path: Path, start: str
+) -> None:
+    rows, output = write_rows(tmp_path / "rows.jsonl"), tmp_path / "narrow"
+    asked = ("--dims", 4, "--method", "pca", "--cuts", 2, "--device", "cpu", "--head-start", start)
+    learned = ("--distil", rows, "--epochs", 8, "--batch", 4, "--learning-rate", 0.02)
+    ran = run("head", tiny_checkpoint, "-o", output, "--texts", texts, *asked, *learned, "--json")
+    plain = run("head", tiny_checkpoint, "-o", tmp_path / "plain", "--texts", texts, *asked)
+
+    assert (ran.code, plain.code) == (0, 0), ran.err + plain.err
+    facts: Any = ran.json
+    # Every eighth of 24 queries is kept apart.
+    assert (facts["distilled"]["rows"], facts["distilled"]["steps"]) == (21, 48)
+    assert facts["distilled"]["loss"] < 0.95 * facts["distilled"]["loss-before"]
+    read, before = read_checkpoint(output), read_checkpoint(tmp_path / "plain")
+    assert read.projection[0].weight.shape == before.projection[0].weight.shape
+    assert (read.projection[0].weight != before.projection[0].weight).any()
+    assert read.cuts == before.cuts == (2,)
+    written = read_checksums(output)
+    assert written is not None
+    assert written.origin["distilled"]["rows"]["name"] == "rows.jsonl"
+    left = {path.name for path in (tmp_path / "narrow.training").iterdir()} - {"curves.svg"}
+    assert left == {"log.jsonl"}
+
+
+def test_a_recipe_says_the_same_as_flags(
+    run: Run, tiny_checkpoint: Path, texts: Path, tmp_path: Path
+) -> None:
+    write_rows(tmp_path / "rows.jsonl")
+    (tmp_path / "recipe.toml").write_text(
+        f"""
+        [checkpoint]
+        path = "{tiny_checkpoint}"
+        [head]
+        texts = "{texts.name}"
+        output = "by-recipe"
+        method = "pca"
+        dims = 4
+        center = true
+        device = "cpu"
+        distil = "rows.jsonl"
+        epochs = 1
+        """
+    )
+    flags = (
+        *("--method", "pca", "--dims", 4, "--center", "--device", "cpu"),
+        *("--distil", tmp_path / "rows.jsonl", "--epochs", 1),
+    )
+    by_recipe = run("head", "-r", tmp_path / "recipe.toml")
+    output = tmp_path / "by-flags"
+    by_flags = run("head", tiny_checkpoint, "--texts", texts, "-o", output, *flags)
+
+    assert (by_recipe.code, by_flags.code) == (0, 0), by_recipe.err + by_flags.err
+    weights = [
+        (tmp_path / name / "1_Dense" / "model.safetensors").read_bytes()
+        for name in ("by-recipe", "by-flags")
+    ]
+    assert weights[0] == weights[1]
+    assert "distilled in 2 steps on 21 rows: loss on others" in by_recipe.out
+    assert "float scores change" in by_recipe.out
+
+
+def test_rows_of_a_distillation_that_are_bad_are_told_before_the_work(
+    run: Run, tiny_checkpoint: Path, texts: Path, tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps(ROWS[0]) + '\n{"query_id": "q", "pos_id": "nowhere"}\n')
+    asked = ("head", tiny_checkpoint, "-o", tmp_path / "out", "--texts", texts)
+    ran = run(*asked, "--distil", rows)
+    assert (ran.code, "rows.jsonl line 2: query id 'q' cannot be" in ran.err) == (1, True)
+    assert "rows:" not in ran.err
+    idle = run(*asked, "--epochs", 3)
+    assert (idle.code, "--epochs goes with --distil ROWS" in idle.err) == (1, True)
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out.training").exists()
+
+
 @pytest.mark.parametrize(
     ("flags", "told"),
     [

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, write_corpus
 from tests.tiny_checkpoint import DIM
 from tests.train.tiny_training import TRIPLES
 from vespa_colbert.checkpoint import read_checkpoint, read_checksums
@@ -143,9 +143,68 @@ def test_ctrl_c_saves_the_state_and_resume_ends_in_the_same_weights(
     assert (whole / name).read_bytes() == (parts / name).read_bytes()
 
 
+def test_a_run_is_judged_by_rankings_on_a_collection(
+    run: Run, tiny_checkpoint: Path, rows: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "judged"
+    (folder / "qrels").mkdir(parents=True)
+    write_corpus(folder / "corpus.jsonl")
+    shared = TRIPLES[0]["query"]
+    queries = [{"_id": "q0", "text": "a rose"}, {"_id": "q1", "text": shared}]
+    (folder / "queries.jsonl").write_text("".join(json.dumps(each) + "\n" for each in queries))
+    (folder / "qrels" / "dev.tsv").write_text("q0\td0\t1\nq1\td4\t1\n")
+    output = tmp_path / "trained"
+    judged = ("--dev", folder, "--dev-measure", "nDCG@10", "--dev-measure", "RR@10", "--cuts", "4")
+
+    ran = run(*asked(rows, tiny_checkpoint, output, *judged, "--epochs", 2, "--json"))
+
+    assert ran.code == 0, ran.err
+    assert "1 of 2 judged queries are trained on" in ran.err
+    facts: Any = ran.json
+    log = tmp_path / "trained.training" / "log.jsonl"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    measured = [line for line in lines if "measure" in line]
+    best = max(measured, key=lambda line: line["value"])
+    assert [line["step"] for line in measured] == [0, 6, 12]
+    assert (facts["measure_name"], facts["measure"]) == ("nDCG@10", best["value"])
+    assert facts["measure_before"] == measured[0]["value"]
+    assert facts["others"] == best["others"]
+    assert best["others"].keys() == {"RR@10", "nDCG@10 at 4"}
+    assert read_checkpoint(output).cuts == (4,)
+    written = read_checksums(output)
+    assert written is not None
+    assert written.origin["measure"] == {"nDCG@10": best["value"]}
+    curves = tmp_path / "trained.training" / "curves.svg"
+    if curves.is_file():
+        assert "nDCG@10 at 4" in curves.read_text()
+
+    shown = run(*asked(rows, tiny_checkpoint, tmp_path / "again", "--dev", rows))
+    assert "  nDCG@10 " in shown.out
+    assert " before\n  RR@10 " in shown.out
+
+
+def test_a_wider_checkpoint_teaches(
+    run: Run, tiny_checkpoint: Path, rows: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "narrow"
+    taught = ("--teacher", tiny_checkpoint, "--loss", "distillation", "--dims", 4)
+    ran = run(*asked(rows, tiny_checkpoint, output, *taught))
+    assert ran.code == 0, ran.err
+    assert "layout pylate, 4 wide" in ran.out
+    written = read_checksums(output)
+    assert written is not None
+    assert written.origin["teacher"] == tiny_checkpoint.name
+
+
 @pytest.mark.parametrize(
     ("more", "fragment"),
     [
+        (("--held-out", "ROWS", "--dev", "ROWS"), "name one of the two"),
+        (("--dev", "ROWS", "--dev-measure", "nDGC@10"), "measure not found: nDGC"),
+        (("--dev", "nowhere"), "nowhere: expected a file"),
+        (("--cuts", "4,x"), "--cuts: expected widths such as 64,32, got '4,x'"),
+        (("--cuts", "4", "--cut-weights", "1,2"), "expected one for each of 1 cuts, got 2"),
+        (("--teacher", "nowhere", "--loss", "distillation"), "nowhere"),
         (("--epochs", 0), "--epochs: Input should be greater than or equal to 1, got 0"),
         (("--dims", DIM + 9), "at most the head's own 8, or a new head, got 17"),
         (("--loss", "distillation"), "teacher's scores, got rows without"),
@@ -161,7 +220,8 @@ def test_what_cannot_be_done_is_one_message_and_nothing_is_written(
     fragment: str,
 ) -> None:
     before = sorted(path.name for path in tmp_path.iterdir())
-    ran = run(*asked(rows, tiny_checkpoint, tmp_path / "trained", *more))
+    given = (rows if each == "ROWS" else each for each in more)
+    ran = run(*asked(rows, tiny_checkpoint, tmp_path / "trained", *given))
     assert ran.code == 1
     assert fragment in ran.err
     assert "Traceback" not in ran.err

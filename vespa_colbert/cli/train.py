@@ -13,7 +13,7 @@ import typer
 
 from vespa_colbert.cli.console import Console, fail, print_json, print_line
 from vespa_colbert.cli.flags import Given, takes_flags
-from vespa_colbert.cli.options import JsonFlag, RecipeOption, load_recipe, needed
+from vespa_colbert.cli.options import JsonFlag, RecipeOption, load_recipe, needed, numbers
 from vespa_colbert.cli.read_options import StatedOptions, read_options, takes_read_options
 
 if TYPE_CHECKING:
@@ -30,6 +30,13 @@ FLAGS: dict[str, Any] = {
     "queries": _flag(Path, "--queries", "JSONL of queries, for rows with ids."),
     "corpus": _flag(Path, "--corpus", "JSONL of documents, for rows with ids."),
     "held_out": _flag(Path, "--held-out", "Rows by whose loss the run is judged."),
+    "dev": _flag(Path, "--dev", "BEIR folder, or rows: judged by measures of rankings there."),
+    "dev_split": _flag(str, "--dev-split", "Its judgements; dev, or the only ones, else."),
+    "dev_measures": _flag(
+        list[str], "--dev-measure", "As ir_measures has it; repeatable, the first judges."
+    ),
+    "dev_documents": _flag(int, "--dev-documents", "Ranked for them at most; 0 for all."),
+    "teacher": _flag(Path, "--teacher", "Checkpoint whose scores are followed in distillation."),
     "output": Annotated[
         Path | None, typer.Option("-o", "--output", help="The trained checkpoint.")
     ],
@@ -40,6 +47,15 @@ FLAGS: dict[str, Any] = {
         Literal["softmax", "hinge", "distillation", "margin-mse"], "--loss", "What is made small."
     ),
     "temperature": _flag(float, "--temperature", "Of the softmax."),
+    "cuts": _flag(str, "--cuts", "Narrower widths trained too, as 64,32 (Matryoshka)."),
+    "cut_weights": _flag(str, "--cut-weights", "Weights of their losses, as 1,0.5; 1 each else."),
+    "cut_normalized": Annotated[
+        bool | None,
+        typer.Option(
+            "--cut-normalized/--cut-as-served",
+            help="Whether a cut vector is normalised again, or as a field of Vespa holds it.",
+        ),
+    ],
     "margin": _flag(float, "--margin", "Of the hinge."),
     "with_encoder": Annotated[
         bool | None,
@@ -88,11 +104,11 @@ def command(
 
     Example: vespa-colbert train rows.jsonl -c my-checkpoint -o output/trained --epochs 2
     """
-    from vespa_colbert.pipeline import TrainingRequest, train_model
+    from vespa_colbert.pipeline import JudgedOptions, TrainingRequest, train_model
     from vespa_colbert.train import StoppedError
 
     said = load_recipe(recipe)
-    table = said.train.stated(chosen or {})
+    table = said.train.stated(_listed(chosen or {}))
     request = TrainingRequest(
         checkpoint=needed(checkpoint or said.checkpoint.path, "the checkpoint", "checkpoint.path"),
         read=read_options(said, stated),
@@ -101,6 +117,12 @@ def command(
         queries=table.queries,
         corpus=table.corpus,
         held_out=table.held_out,
+        judged=table.dev,
+        split=table.dev_split,
+        judged_options=JudgedOptions(
+            measures=table.dev_measures, documents=table.dev_documents, seed=table.seed
+        ),
+        teacher=table.teacher,
         layout=table.layout,
         resume=resume,
     )
@@ -118,6 +140,17 @@ def command(
         return
     for line in _lines(made):
         print_line(line)
+
+
+def _listed(chosen: Given) -> Given:
+    """Return flags with the lists of numbers taken apart."""
+    kinds: dict[str, Callable[[str], Any]] = {"cuts": int, "cut_weights": float}
+    given = {
+        name: numbers(chosen[name], f"--{name.replace('_', '-')}", kind)
+        for name, kind in kinds.items()
+        if name in chosen
+    }
+    return {**chosen, **given}
 
 
 @contextmanager
@@ -153,5 +186,8 @@ def _lines(made: TrainedModel) -> list[str]:
     )
     lines = [done]
     if made.measure is not None:
-        lines.append(f"  loss on held-out rows {made.measure:.4g}, at step {made.best_step}")
+        before = f", {made.measure_before:.4g} before" if made.measure_before is not None else ""
+        name = "loss on held-out rows" if made.measure_before is None else made.measure_name
+        lines.append(f"  {name} {made.measure:.4g}, at step {made.best_step}{before}")
+    lines += [f"  {name} {value:.4g}" for name, value in made.others.items()]
     return [*lines, f"  log and curves: {made.run}"]

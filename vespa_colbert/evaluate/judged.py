@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vespa_colbert.errors import CollectionError
@@ -13,6 +13,9 @@ __all__ = ["CollectionFiles", "JudgedCollection", "beir_files", "read_judged"]
 
 SHOWN = 3
 """Unknown ids that a message names."""
+
+LONGEST_SHOWN = 60
+"""Characters of an id that it shows."""
 
 DEFAULT_SPLIT = "test"
 
@@ -42,6 +45,7 @@ class JudgedCollection:
         queries: Id → text of the queries that are judged, in the order of their file.
         qrels: Query id → document id → grade; from 1 on a document answers the query.
         unanswered: Judged queries that no document answers; every measure gives them 0.
+        left_out: Judged queries that are not among these.
     """
 
     files: CollectionFiles
@@ -49,6 +53,33 @@ class JudgedCollection:
     queries: Mapping[str, str]
     qrels: Mapping[str, Mapping[str, int]]
     unanswered: int = 0
+    left_out: int = 0
+
+    def sampled(self, most: int) -> JudgedCollection:
+        """Return the collection with so many of its judged queries at most, evenly spaced.
+
+        Raises:
+            CollectionError: If none of them is answered.
+        """
+        count = len(self.queries)
+        if count <= most:
+            return self
+        names = list(self.queries)
+        chosen = [names[place * count // most] for place in range(most)]
+        qrels = {name: self.qrels[name] for name in chosen}
+        unanswered = sum(max(grades.values()) < 1 for grades in qrels.values())
+        if unanswered == most:
+            raise CollectionError(
+                f"{self.files.qrels}: expected a document of grade 1 or more for some of {most} "
+                "queries, got none; take more of them"
+            )
+        return replace(
+            self,
+            queries={name: self.queries[name] for name in chosen},
+            qrels=qrels,
+            unanswered=unanswered,
+            left_out=count - most,
+        )
 
 
 def beir_files(folder: Path, split: str = "") -> CollectionFiles:
@@ -114,7 +145,7 @@ def _require_known(unknown: set[str], what: str, path: Path, qrels: Path) -> Non
         CollectionError: If there is one.
     """
     if unknown:
-        shown = ", ".join(sorted(unknown)[:SHOWN])
+        shown = ", ".join(name[:LONGEST_SHOWN] for name in sorted(unknown)[:SHOWN])
         more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
         raise CollectionError(
             f"{qrels}: judges {what} that are not in {path}: {shown}{more}; check that both belong "

@@ -16,9 +16,10 @@ from vespa_colbert.errors import CollectionError, SpecError
 from vespa_colbert.files import digest_file
 from vespa_colbert.index import read_corpus
 from vespa_colbert.json_lines import numbered_lines
+from vespa_colbert.pipeline.distil import Distilled, DistilOptions, Surgery, distil_head
 from vespa_colbert.pipeline.mine import document_text
 from vespa_colbert.pipeline.reporter import Reporter, Silent
-from vespa_colbert.pipeline.train import check_output
+from vespa_colbert.pipeline.train import check_output, remove_state, run_folder
 from vespa_colbert.train import HeadStart, OutputLayout
 from vespa_colbert.train.heads import orthonormal_rows
 from vespa_colbert.train.surgery import HeadOptions, NewHead, change_head
@@ -40,6 +41,7 @@ class HeadRequest:
         texts: JSONL corpus, or a file with a text on each line.
         output: Folder of the checkpoint with the new head.
         layout: In which it is written.
+        distil: On what the new head then learns the scores of the one before; None for not at all.
     """
 
     checkpoint: Path
@@ -47,6 +49,7 @@ class HeadRequest:
     texts: Path
     output: Path
     layout: OutputLayout = "same"
+    distil: DistilOptions | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +60,15 @@ class HeadWritten:
         path: The checkpoint.
         layout: Its layout.
         dim: Width of a token vector.
-        head: What can be said of the head.
+        head: What can be said of the head, as it was made of token vectors.
+        distilled: What it learned then; None where it did not.
     """
 
     path: Path
     layout: str
     dim: int
     head: NewHead
+    distilled: Distilled | None = None
 
 
 def make_head(
@@ -81,6 +86,7 @@ def make_head(
         CollectionError: If the file of texts has a bad line, or no text.
         SpecError: If a width cannot be, or the layout has no place for what is asked for.
         ArrayError: If a row of the encoder is not finite.
+        TrainingError: If the distillation fails, or the state of another run is there.
         OutputError: If the output cannot be written, or is not a checkpoint of this package.
         MissingExtraError: If torch, transformers or tokenizers is not installed.
     """
@@ -93,20 +99,34 @@ def make_head(
     check_output(request.output, source.path)
     texts = read_texts(request.texts)
     tell.say(f"{request.texts}: {len(texts)} texts")
-    head = change_head(written_form(source, request.layout), texts, options, tell.track)
+    rows = request.distil.read() if request.distil else None
+    form = written_form(source, request.layout)
+    head = change_head(form, texts, options, tell.track)
+    distilled = None
+    if request.distil and rows:
+        distilled = distil_head(
+            Surgery(before=form, after=head.checkpoint, options=options),
+            rows,
+            run_folder(request.output),
+            request.distil,
+            tell,
+        )
     write_trained(
         request.output,
         source,
-        head.checkpoint,
+        distilled.checkpoint if distilled else head.checkpoint,
         layout=request.layout,
         options=read,
         origin=_origin(request, options, head),
     )
+    if distilled:
+        remove_state(run_folder(request.output))
     return HeadWritten(
         path=request.output,
         layout=head.checkpoint.layout,
         dim=head.checkpoint.dim,
         head=head,
+        distilled=distilled,
     )
 
 
@@ -165,4 +185,5 @@ def _origin(request: HeadRequest, options: HeadOptions, head: NewHead) -> Mappin
         "whitening": options.whitening,
         "seed": options.seed,
         "encoded-texts": head.texts,
+        **({"distilled": request.distil.to_json()} if request.distil else {}),
     }

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vespa_colbert.checkpoint import Checkpoint, ReadOptions, read_checkpoint, read_checksums
-from vespa_colbert.errors import OutputError
+from vespa_colbert.errors import OutputError, SpecError
 from vespa_colbert.index import read_corpus, read_queries
+from vespa_colbert.pipeline.judged_measure import (
+    JudgedOptions,
+    JudgedTexts,
+    judged_measure,
+    read_judged_texts,
+)
 from vespa_colbert.pipeline.mine import document_text
 from vespa_colbert.pipeline.reporter import Reporter, Silent
 from vespa_colbert.train import (
@@ -23,8 +29,16 @@ from vespa_colbert.train import (
 
 if TYPE_CHECKING:
     from vespa_colbert.train.loop import Trained
+    from vespa_colbert.train.measure import Measure
 
-__all__ = ["TrainedModel", "TrainingRequest", "check_output", "run_folder", "train_model"]
+__all__ = [
+    "TrainedModel",
+    "TrainingRequest",
+    "check_output",
+    "remove_state",
+    "run_folder",
+    "train_model",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +52,11 @@ class TrainingRequest:
         output: Folder of the trained checkpoint.
         queries: File of queries, for rows with ids.
         corpus: File of documents, for rows with ids.
-        held_out: File of rows that the run is judged by.
+        held_out: File of rows by whose loss the run is judged.
+        judged: Folder in BEIR's form or file of rows by whose measures it is judged.
+        split: Name of the folder's judgements.
+        judged_options: Which measures.
+        teacher: Folder of a checkpoint whose scores are followed.
         layout: In which the checkpoint is written.
         resume: Whether an unfinished run is gone on with.
     """
@@ -50,6 +68,10 @@ class TrainingRequest:
     queries: Path | None = None
     corpus: Path | None = None
     held_out: Path | None = None
+    judged: Path | None = None
+    split: str = ""
+    judged_options: JudgedOptions = field(default_factory=JudgedOptions)
+    teacher: Path | None = None
     layout: OutputLayout = "same"
     resume: bool = False
 
@@ -67,8 +89,11 @@ class TrainedModel:
         steps: Steps done.
         planned_steps: Steps that the run could have had.
         loss: Of the last step.
-        measure: Best value of the loss on held-out rows; None without such rows.
-        best_step: The step that had it.
+        measure: Best value of what the run was judged by, None where it was by nothing.
+        best_step: The step that had it; 0 where no step made anything better.
+        measure_name: What it is.
+        measure_before: Its value before the first step, None where that was not asked.
+        others: The measures beside it at the best step, by name.
     """
 
     path: Path
@@ -81,6 +106,9 @@ class TrainedModel:
     loss: float
     measure: float | None
     best_step: int | None
+    measure_name: str = ""
+    measure_before: float | None = None
+    others: Mapping[str, float] = field(default_factory=dict)
 
 
 def run_folder(output: Path) -> Path:
@@ -113,18 +141,24 @@ def train_model(
         MissingExtraError: If torch, transformers or tokenizers is not installed.
     """
     from vespa_colbert.train.layouts import write_trained, written_form
-    from vespa_colbert.train.train import CURVES_FILE, train
+    from vespa_colbert.train.train import CURVES_FILE, Taught, train
 
     tell = reporter or Silent()
     source = read_checkpoint(request.checkpoint, request.read)
     check_output(request.output, source.path)
     checkpoint = written_form(source, request.layout)
-    data, held_out = _read_rows(request)
+    rows = _read_rows(request)
+    data = rows.data
     tell.say(f"{request.rows}: {len(data.rows)} rows, {len(data.documents)} documents")
     chosen = options(checkpoint)
+    measure = _measure(request, rows, chosen, tell)
+    taught: TrainingData | Taught = data
+    if request.teacher is not None:
+        read = replace(request.read, head=None)
+        taught = Taught(data=data, teacher=read_checkpoint(request.teacher, read))
     folder = run_folder(request.output)
     control = Control(resume=request.resume, track=tell.track, should_stop=should_stop)
-    trained = train(checkpoint, data, folder, chosen, measure=held_out, control=control)
+    trained = train(checkpoint, taught, folder, chosen, measure=measure, control=control)
     if not (folder / CURVES_FILE).is_file():
         tell.say("no curves are drawn: that needs matplotlib, of the extra train")
     made = _made(request.output, checkpoint, trained, rows=len(data.rows))
@@ -136,13 +170,17 @@ def train_model(
         options=request.read,
         origin=_origin(request, chosen, made),
     )
-    _remove_state(folder)
+    remove_state(folder)
     return made
 
 
 def _made(output: Path, checkpoint: Checkpoint, trained: Trained, *, rows: int) -> TrainedModel:
     """Return what came of a run."""
+    from vespa_colbert.train.log import read_log
+
     position = trained.position
+    measured = {line["step"]: line for line in read_log(trained.log) if "measure" in line}
+    best = measured.get(position.best_step, {}) if position.best is not None else {}
     return TrainedModel(
         path=output,
         run=run_folder(output),
@@ -154,24 +192,64 @@ def _made(output: Path, checkpoint: Checkpoint, trained: Trained, *, rows: int) 
         loss=trained.loss,
         measure=position.best,
         best_step=position.best_step if position.best is not None else None,
+        measure_name=best.get("measure", ""),
+        measure_before=measured[0]["value"] if 0 in measured else None,
+        others=best.get("others", {}),
     )
 
 
-def _read_rows(request: TrainingRequest) -> tuple[TrainingData, TrainingData | None]:
-    """Return the rows, and those held out, with the texts of their ids.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rows:
+    """What was read: the rows, and those that are not trained on."""
+
+    data: TrainingData
+    held_out: TrainingData | None
+    judged: JudgedTexts | None
+
+
+def _read_rows(request: TrainingRequest) -> _Rows:
+    """Return the rows, and what is not trained on, with the texts of their ids.
 
     Raises:
         CollectionError: With file and line, if a line is bad.
+        SpecError: If the run is to be judged by two things.
     """
+    if request.held_out is not None and request.judged is not None:
+        raise SpecError(
+            "expected rows by whose loss the run is judged, or judged queries by whose measures it "
+            "is: name one of the two (held-out, dev)"
+        )
     queries = documents = None
     if request.queries is not None:
         queries = {each.id: each.text for each in read_queries(request.queries)}
     if request.corpus is not None:
         documents = {each.id: document_text(each) for each in read_corpus(request.corpus)}
+    held_out = judged = None
     data = read_training_data(request.rows, queries=queries, documents=documents)
-    if request.held_out is None:
-        return data, None
-    return data, read_training_data(request.held_out, queries=queries, documents=documents)
+    if request.held_out is not None:
+        held_out = read_training_data(request.held_out, queries=queries, documents=documents)
+    if request.judged is not None:
+        judged = read_judged_texts(
+            request.judged, split=request.split, queries=queries, documents=documents
+        )
+    return _Rows(data=data, held_out=held_out, judged=judged)
+
+
+def _measure(
+    request: TrainingRequest, rows: _Rows, options: TrainingOptions, tell: Reporter
+) -> Measure | TrainingData | None:
+    """Return what the run is judged by."""
+    if rows.judged is None:
+        return rows.held_out
+    shared = set(rows.data.queries) & set(rows.judged.queries.values())
+    if shared:
+        tell.say(
+            f"warning: {len(shared)} of {len(rows.judged.queries)} judged queries are trained on: "
+            "the measure will be too high"
+        )
+    loss = options.loss
+    wanted = replace(request.judged_options, cuts=loss.cuts, cut_normalized=loss.cut_normalized)
+    return judged_measure(rows.judged, wanted, tell)
 
 
 def check_output(output: Path, checkpoint: Path) -> None:
@@ -203,10 +281,13 @@ def _origin(
         "seed": options.batch.seed,
         "steps": made.steps,
         "best-step": made.best_step,
+        **({"teacher": request.teacher.name} if request.teacher else {}),
+        **({"measure": {made.measure_name: made.measure}} if made.measure_name else {}),
+        **({"cuts": list(options.loss.cuts)} if options.loss.cuts else {}),
     }
 
 
-def _remove_state(folder: Path) -> None:
+def remove_state(folder: Path) -> None:
     """Remove what only an unfinished run needs; log and curves stay."""
     from vespa_colbert.train.loop import STATE_FOLDER
 

@@ -253,6 +253,7 @@ def _stated(document: Any, error: Any) -> Any:
 def _output_faults(recipe: Recipe) -> Iterator[str]:
     """Yield outputs that would overwrite each other."""
     outputs = {
+        "[head] output": recipe.head.output,
         "[train] output": recipe.train.output,
         "[export] output": recipe.export.output,
         "[app] output": recipe.app.output,

@@ -11,7 +11,9 @@ from pydantic import AfterValidator, Field, model_validator
 from vespa_colbert.app import MINIMUM_VESPA_VERSION, AppOptions, RemoteFile
 from vespa_colbert.app.options import Layout, Mode
 from vespa_colbert.checkpoint import ReadOptions
+from vespa_colbert.embedder.pooling import TokenPooling
 from vespa_colbert.export import DEFAULT_OPSET, ExportOptions
+from vespa_colbert.recipe.head_table import HeadTable
 from vespa_colbert.recipe.hybrid_tables import (
     CrossEncoderTable,
     DenseTable,
@@ -267,6 +269,20 @@ class IndexTable(Table):
     threads: int = Field(
         default=0, ge=0, le=1024, description="Threads of the model; 0 for all cores."
     )
+    pool_factor: float = Field(
+        default=1.0,
+        ge=1.0,
+        allow_inf_nan=False,
+        description="Vectors of a document pooled into one; needs embeddings client.",
+    )
+    protected_tokens: int = Field(
+        default=1, ge=0, description="First vectors of a document that are not pooled."
+    )
+
+    @property
+    def pooling(self) -> TokenPooling:
+        """How many vectors of a document are left."""
+        return TokenPooling(factor=self.pool_factor, protected=self.protected_tokens)
 
 
 class SearchTable(Table):
@@ -309,6 +325,7 @@ class Recipe(Table):
     """
 
     checkpoint: CheckpointTable = Field(default_factory=CheckpointTable)
+    head: HeadTable = Field(default_factory=HeadTable)
     train: TrainTable = Field(default_factory=TrainTable)
     export: ExportTable = Field(default_factory=ExportTable)
     model: ModelTable = Field(default_factory=ModelTable)

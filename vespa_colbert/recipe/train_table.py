@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from vespa_colbert.errors import SpecError
-from vespa_colbert.recipe.table import RecipePath, Table
+from vespa_colbert.recipe.table import Measure, RecipePath, Table, each_once
 from vespa_colbert.train import BatchOptions, Device, HeadStart, Precision, TrainingOptions
 
 if TYPE_CHECKING:
     from vespa_colbert.checkpoint import Checkpoint
 
-__all__ = ["TrainTable"]
+__all__ = ["TrainTable", "with_flags"]
 
 GIB = 1 << 30
 DEFAULTS: dict[str, Any] = {each.name: each.default for each in fields(TrainingOptions)}
@@ -30,6 +30,36 @@ SAME = (
 MEAN_TEMPERATURE, SUM_TEMPERATURE = 0.02, 1.0
 """Of the softmax where none is stated: BGE-M3's, of scores that are means over the query's rows;
 and what PyLate and sentence-transformers take, of sums."""
+
+
+T = TypeVar("T", bound=Table)
+
+
+def with_flags(table: T, flags: Mapping[str, Any], what: str) -> T:
+    """Return a table with flags over its keys; each is checked as the key is.
+
+    Args:
+        table: What the recipe says.
+        flags: Name of a key → its value.
+        what: What cannot be done if one is wrong.
+
+    Raises:
+        SpecError: With every flag that cannot be.
+    """
+    kind = type(table)
+    aliases = {name: field.alias or name for name, field in kind.model_fields.items()}
+    given = {
+        aliases[name]: tuple(value) if isinstance(value, list) else value
+        for name, value in flags.items()
+    }
+    try:
+        return kind.model_validate({**table.model_dump(by_alias=True), **given})
+    except ValidationError as error:
+        faults = tuple(
+            f"--{each['loc'][0]}: {each['msg']}, got {each['input']!r}"
+            for each in error.errors(include_url=False)
+        )
+        raise SpecError(what, faults) from None
 
 
 class TrainTable(Table):
@@ -52,6 +82,30 @@ class TrainTable(Table):
         default=None,
         description="Rows that are not trained on: the run is judged by the loss on them.",
         examples=["held-out.jsonl"],
+    )
+    dev: RecipePath | None = Field(
+        default=None,
+        description="Judged queries that are not trained on, by whose measures the run is judged: "
+        "a BEIR folder, or rows.",
+        examples=["collection"],
+    )
+    dev_split: str = Field(
+        default="",
+        description="The folder's judgements; dev, or the only ones there are, if empty.",
+    )
+    dev_measures: Annotated[tuple[Measure, ...], AfterValidator(each_once)] = Field(
+        default=("nDCG@10", "RR@10", "R@100"),
+        description="The first judges the run, the others are logged.",
+    )
+    dev_documents: int = Field(
+        default=0,
+        ge=0,
+        description="Documents ranked for them at most, the judged ones and others drawn; 0: all.",
+    )
+    teacher: RecipePath | None = Field(
+        default=None,
+        description="Checkpoint whose scores are followed, for the loss distillation.",
+        examples=["wide"],
     )
     output: RecipePath = Field(
         default=Path("output/trained"), description="Where the checkpoint is written."
@@ -80,6 +134,18 @@ class TrainTable(Table):
         default=False, description="Whether distillation moves the model's scores to 0…1 first."
     )
     margin: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="Of the hinge.")
+    cuts: tuple[int, ...] = Field(
+        default=(),
+        description="Narrower widths (Matryoshka): the loss of the first components is added.",
+    )
+    cut_weights: tuple[float, ...] = Field(
+        default=(), description="What each of those losses is multiplied with; [] for 1 each."
+    )
+    cut_normalized: bool = Field(
+        default=False,
+        description="Whether a cut vector is normalised again, as export --dims does it and the "
+        "fields of [tokens] dims do not.",
+    )
     mean_score: bool = Field(
         default=False,
         description="Whether the loss takes scores as means over the query's rows in any case.",
@@ -174,17 +240,7 @@ class TrainTable(Table):
         Raises:
             SpecError: With every flag that cannot be.
         """
-        aliases = {name: field.alias or name for name, field in TrainTable.model_fields.items()}
-        keys = self.model_dump(by_alias=True)
-        given = {aliases[name]: value for name, value in flags.items()}
-        try:
-            return TrainTable.model_validate({**keys, **given})
-        except ValidationError as error:
-            faults = tuple(
-                f"--{each['loc'][0]}: {each['msg']}, got {each['input']!r}"
-                for each in error.errors(include_url=False)
-            )
-            raise SpecError("the training cannot be done", faults) from None
+        return with_flags(self, flags, "the training cannot be done")
 
     def options_for(self, checkpoint: Checkpoint) -> TrainingOptions:
         """Return how a checkpoint is trained.
@@ -204,6 +260,9 @@ class TrainTable(Table):
             scale_scores=self.scale_scores,
             margin=self.margin,
             mean=mean,
+            cuts=self.cuts,
+            cut_weights=self.cut_weights,
+            cut_normalized=self.cut_normalized,
         )
         return TrainingOptions(
             **{name: getattr(self, name) for name in SAME},

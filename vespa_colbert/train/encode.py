@@ -130,6 +130,10 @@ class HiddenRows:
         """(text,) int64 rows of each."""
         return np.diff(self._starts)
 
+    def through(self, module: ContextualEncoder) -> HiddenRows:
+        """Return the same rows with the head of another module."""
+        return HiddenRows(module, self._rows, self.lengths, self._device)
+
     def __call__(self, places: NDArray[np.int64]) -> PaddedVectors:
         """Return the vectors of the texts at some places."""
         counts = (self._starts[places + 1] - self._starts[places]).tolist()

@@ -55,7 +55,7 @@ COPIES_OF_MODEL = frozenset({
 """Suffixes of the model in other formats, which training does not change."""
 FOLDERS_OF_COPIES = frozenset({"onnx", "openvino", "coreml"})
 
-NOT_COMPARED = frozenset({"path", "provenance", "files", "warnings"})
+NOT_COMPARED = frozenset({"path", "provenance", "files", "warnings", "cuts"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,6 +282,8 @@ def _write_bge_m3(job: _Job) -> None:
     """
     import torch
 
+    from vespa_colbert.train.state import save_tensors
+
     source, part = job.source.path, job.part
     skip = {*bge_m3.HEAD_FILES, *_weights(source, Path(), job)}
     if job.stand_alone or job.trained.encoder is not job.source.encoder:
@@ -293,7 +295,7 @@ def _write_bge_m3(job: _Job) -> None:
     tensors = {"weight": layer.weight, "bias": layer.bias}
     safe, pickled = bge_m3.HEAD_FILES
     _save({name: array for name, array in tensors.items() if array is not None}, part / safe)
-    torch.save({name: torch.tensor(array) for name, array in tensors.items()}, part / pickled)
+    save_tensors({name: torch.tensor(array) for name, array in tensors.items()}, part / pickled)
 
 
 WRITERS = {

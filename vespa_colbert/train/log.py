@@ -90,13 +90,24 @@ def draw_curves(lines: Sequence[dict[str, Any]], path: Path) -> Path:
         axes[0].plot(steps, _smoothed(values), color="C0")
         axes[0].set_ylabel("loss")
         if measured:
-            points = [(line["step"], line["value"]) for line in measured]
-            axes[1].plot(*zip(*points, strict=True), marker="o", color="C1")
-            axes[1].set_ylabel(measured[-1]["measure"])
+            _draw_measures(axes[1], measured)
         axes[-1].set_xlabel("step")
         with atomic_file(path) as part:
             figure.savefig(part, format="svg", metadata={"Date": None})
     return path
+
+
+def _draw_measures(axes: Any, measured: Sequence[dict[str, Any]]) -> None:
+    """Draw the measure that judges, and those beside it, named where there are such."""
+    steps, name = [line["step"] for line in measured], measured[-1]["measure"]
+    axes.plot(steps, [line["value"] for line in measured], marker="o", color="C1", label=name)
+    axes.set_ylabel(name)
+    others = list(measured[-1].get("others", {}))
+    for place, other in enumerate(others, start=2):
+        values = [line["others"][other] for line in measured]
+        axes.plot(steps, values, color=f"C{place}", linewidth=1, label=other)
+    if others:
+        axes.legend()
 
 
 def _smoothed(values: Sequence[float]) -> list[float]:

@@ -118,6 +118,10 @@ class Run:
             OutputError: If a state cannot be saved.
         """
         log = RunLog(self.folder / LOG_FILE, after=self.position.step)
+        if self.measure is not None and not self.position.is_finished:
+            self.measure.prepare(self.vectors)
+            if self.measure.at_start and not self.position.step:
+                self._evaluate(log)
         with control.track("steps", self.steps) as progress:
             for group in self._groups():
                 self._take(group, log)
@@ -196,9 +200,11 @@ class Run:
         if self.measure is None:
             return
         generators = _generators()
-        value = float(self.measure.value(self.vectors))
+        values = self.measure.values(self.vectors)
         _set_generators(generators)
-        log.add(self.position.step, measure=self.measure.name, value=value)
+        value = values.pop(self.measure.name)
+        others = {"others": values} if values else {}
+        log.add(self.position.step, measure=self.measure.name, value=value, **others)
         if self.measure.improves(value, self.position.best):
             self.best = self.stepper.weights()
             step = self.position.step

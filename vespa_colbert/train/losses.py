@@ -1,11 +1,14 @@
 """What training makes small: four losses over scores, and how a batch is scored for each.
 
+Where vectors are to be cut (Matryoshka), the loss of the whole ones and that of each cut are added.
+
 Imports torch; nothing imports it eagerly. The sources compared are PyLate 1.6 and
 sentence-transformers 6 (ST6); both take sums of MaxSim, never means, unless told otherwise.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,7 +19,13 @@ from torch.nn import functional  # noqa: TID253
 
 from vespa_colbert.errors import ArrayError, SpecError
 from vespa_colbert.train.batches import ABSENT, Batch
-from vespa_colbert.train.max_sim import CELLS, PaddedVectors, max_sim, max_sim_of_pairs
+from vespa_colbert.train.max_sim import (
+    CELLS,
+    PaddedVectors,
+    cut_vectors,
+    max_sim,
+    max_sim_of_pairs,
+)
 
 __all__ = [
     "LossKind",
@@ -24,6 +33,7 @@ __all__ = [
     "batch_loss",
     "contrastive",
     "distillation",
+    "imitation_loss",
     "margin_mse",
     "pairwise_hinge",
 ]
@@ -60,6 +70,15 @@ class LossOptions:
         margin: Of the hinge.
         mean: Whether a score is the mean over the query's rows, not the sum.
         cells: Similarities that are held at once.
+        cuts: Widths below the whole one at which vectors are to be cut: the loss of the first so
+            many components is added, for each.
+        cut_weights: What each of them is multiplied with, the whole one with 1; none for 1 each.
+        cut_normalized: Whether what is left of a vector is given unit length again, as a model
+            exported at that width gives it; the fields of an application hold it as it is.
+
+    Source: the sum of Kusupati et al., Matryoshka Representation Learning, 2022.
+    Differs: ST6 normalises again what it has cut, and takes the whole width only where it is
+    listed; Vespa's colbert-embedder does not normalise again.
     """
 
     kind: LossKind = LossKind.SOFTMAX
@@ -70,12 +89,16 @@ class LossOptions:
     margin: float = 1.0
     mean: bool = False
     cells: int = CELLS
+    cuts: tuple[int, ...] = ()
+    cut_weights: tuple[float, ...] = ()
+    cut_normalized: bool = False
 
     def __post_init__(self) -> None:
         """Check the numbers.
 
         Raises:
-            SpecError: If one of them is not positive and finite.
+            SpecError: If one of them is not positive and finite, a width stands twice, or there are
+                not as many weights as widths.
         """
         names = ("temperature", "student_temperature", "teacher_temperature", "margin", "cells")
         faults = tuple(
@@ -83,8 +106,25 @@ class LossOptions:
             for name in names
             if not 0 < getattr(self, name) < float("inf")
         )
+        faults += tuple(_cut_faults(self.cuts, self.cut_weights))
         if faults:
             raise SpecError("the loss cannot be computed", faults)
+
+    @property
+    def weighted_cuts(self) -> tuple[tuple[int, float], ...]:
+        """Each width below the whole one with its weight."""
+        weights = self.cut_weights or (1.0,) * len(self.cuts)
+        return tuple(zip(self.cuts, weights, strict=True))
+
+
+def _cut_faults(cuts: tuple[int, ...], weights: tuple[float, ...]) -> Iterator[str]:
+    """Yield what cannot be of widths and their weights."""
+    if any(cut < 1 for cut in cuts) or len(set(cuts)) < len(cuts):
+        yield f"cuts: expected widths of 1 at least, each once, got {list(cuts)}"
+    if weights and len(weights) != len(cuts):
+        yield f"cut_weights: expected one for each of {len(cuts)} cuts, got {len(weights)}"
+    if not all(0 < weight < float("inf") for weight in weights):
+        yield f"cut_weights: expected positive numbers, got {list(weights)}"
 
 
 def pairwise_hinge(
@@ -242,6 +282,57 @@ def batch_loss(
             teacher's scores.
     """
     _check_texts(queries, documents, batch)
+    return _over_widths(
+        queries, documents, options, lambda one, other: _loss(one, other, batch, options)
+    )
+
+
+def imitation_loss(
+    queries: PaddedVectors,
+    documents: PaddedVectors,
+    teacher: torch.Tensor,
+    options: LossOptions,
+) -> torch.Tensor:
+    """Return the distillation of another model's scores of all queries and documents of a batch.
+
+    Args:
+        queries: Their token vectors.
+        documents: Theirs.
+        teacher: (query, document) float, what the other model gives.
+        options: Temperatures, cuts.
+
+    Raises:
+        ArrayError: If the shapes differ, or there is but one document.
+    """
+
+    def loss(one: PaddedVectors, other: PaddedVectors) -> torch.Tensor:
+        scores = max_sim(one, other, mean=options.mean, cells=options.cells)
+        return _taught_loss(scores, teacher, options)
+
+    return _over_widths(queries, documents, options, loss)
+
+
+def _over_widths(
+    queries: PaddedVectors,
+    documents: PaddedVectors,
+    options: LossOptions,
+    loss: Callable[[PaddedVectors, PaddedVectors], torch.Tensor],
+) -> torch.Tensor:
+    """Return the loss of whole vectors, and that of each cut with its weight, together."""
+    total = loss(queries, documents)
+    for cut, weight in options.weighted_cuts:
+        sides = (
+            cut_vectors(each, cut, normalized=options.cut_normalized)
+            for each in (queries, documents)
+        )
+        total = total + weight * loss(*sides)
+    return total
+
+
+def _loss(
+    queries: PaddedVectors, documents: PaddedVectors, batch: Batch, options: LossOptions
+) -> torch.Tensor:
+    """Return the loss of a batch at one width."""
     device = queries.vectors.device
     candidates = torch.from_numpy(batch.candidates).to(device)
     if options.kind is LossKind.SOFTMAX:

@@ -15,7 +15,14 @@ import torch  # noqa: TID253 - this module defines torch functions; `train` impo
 
 from vespa_colbert.errors import ArrayError
 
-__all__ = ["CELLS", "PaddedVectors", "max_sim", "max_sim_of_pairs", "plain_max_sim"]
+__all__ = [
+    "CELLS",
+    "PaddedVectors",
+    "cut_vectors",
+    "max_sim",
+    "max_sim_of_pairs",
+    "plain_max_sim",
+]
 
 CELLS = 1 << 20
 """Similarities that are held at once by default: 4 MiB of float32."""
@@ -46,6 +53,23 @@ class PaddedVectors:
             )
         if self.mask.dtype != torch.bool:
             raise ArrayError(f"token vectors: expected a mask of bool, got {self.mask.dtype}")
+
+
+def cut_vectors(vectors: PaddedVectors, width: int, *, normalized: bool = False) -> PaddedVectors:
+    """Return the first components of token vectors: as a narrower field of Vespa holds them.
+
+    Args:
+        vectors: Wider ones.
+        width: How many components.
+        normalized: Whether they are given unit length again.
+
+    Source: ColBertEmbedder.toFloatTensor, Vespa 8.700.24, which takes the first components of what
+    the model gives as they are.
+    """
+    cut = vectors.vectors[..., :width]
+    if normalized:
+        cut = torch.nn.functional.normalize(cut, dim=-1)
+    return PaddedVectors(vectors=cut, mask=vectors.mask)
 
 
 def max_sim(

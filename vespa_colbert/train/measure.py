@@ -5,8 +5,9 @@ Imports torch; nothing imports it eagerly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch  # noqa: TID253 - computes with tensors; `train` imports it when it runs
@@ -19,7 +20,7 @@ from vespa_colbert.train.encode import EncodedTexts, HiddenRows, hidden_rows, pr
 from vespa_colbert.train.rows import TrainingData
 from vespa_colbert.train.settings import TrainingOptions
 from vespa_colbert.train.step import Sides, loss_of
-from vespa_colbert.train.windows import window_table
+from vespa_colbert.train.windows import WindowTable, window_table
 
 __all__ = ["HELD_OUT_LOSS", "Measure", "TextVectors", "held_out_loss"]
 
@@ -34,19 +35,32 @@ class Measure:
 
     Attributes:
         name: What log and picture call it.
-        value: The model as it is → the number.
+        value: The model as it is → the number, or several by their names, of which the one that is
+            called ``name`` judges and the others are logged beside it.
         higher_is_better: Whether more is better.
+        at_start: Whether it is asked before the first step too: what the training gained is known
+            then, and weights that no step has made better are those that stay.
+        digest: Stands for what it is measured on; a run does not go on with another one.
+        prepare: Called once before the steps, for what is done once.
     """
 
     name: str
-    value: Callable[[TextVectors], float]
+    value: Callable[[TextVectors], float | Mapping[str, float]]
     higher_is_better: bool = True
+    at_start: bool = False
+    digest: str = ""
+    prepare: Callable[[TextVectors], None] = lambda _vectors: None
 
     def improves(self, value: float, best: float | None) -> bool:
         """Return whether a value is better than the best before it."""
         if best is None:
             return True
         return value > best if self.higher_is_better else value < best
+
+    def values(self, vectors: TextVectors) -> dict[str, float]:
+        """Return name → number of the model as it is; the one that judges is among them."""
+        found = self.value(vectors)
+        return dict(found) if isinstance(found, Mapping) else {self.name: float(found)}
 
 
 class TextVectors:
@@ -56,7 +70,12 @@ class TextVectors:
     """
 
     def __init__(
-        self, module: ContextualEncoder, treatment: Treatment, options: TrainingOptions, device: str
+        self,
+        module: ContextualEncoder,
+        treatment: Treatment,
+        options: TrainingOptions,
+        device: str,
+        cache: Callable[[WindowTable], Path] | None = None,
     ) -> None:
         """Take the model.
 
@@ -65,9 +84,12 @@ class TextVectors:
             treatment: What the training library makes of texts.
             options: Of the run.
             device: Where the module is.
+            cache: Windows → the file for an encoder's rows that are too many for memory; None for
+                none, so that they are made again each time.
         """
         self.treatment = treatment
         self._module, self._options, self._device = module, options, device
+        self._cache = cache
         self._kept: dict[tuple[bool, tuple[str, ...]], HiddenRows] = {}
 
     def queries(self, texts: Sequence[str]) -> list[TokenVectors]:
@@ -78,21 +100,45 @@ class TextVectors:
         """Return the token vectors of documents that score, (row, dim) float32 each."""
         return self._vectors(tuple(texts), is_query=False)
 
+    def document_parts(self, texts: Sequence[str]) -> Iterator[list[TokenVectors]]:
+        """Yield the same a few documents at a time, so that not all vectors are held at once."""
+        yield from self._parts(tuple(texts), is_query=False)
+
+    def prepare(
+        self, texts: Sequence[str], progress: Callable[[int], None] = lambda _done: None
+    ) -> None:
+        """Make the rows of documents that will be asked for, where they are kept.
+
+        Args:
+            texts: Of the documents.
+            progress: Called with the number of documents done.
+        """
+        self._source(tuple(texts), is_query=False, progress=progress)
+
     def _vectors(self, texts: tuple[str, ...], *, is_query: bool) -> list[TokenVectors]:
+        return [each for part in self._parts(texts, is_query=is_query) for each in part]
+
+    def _parts(self, texts: tuple[str, ...], *, is_query: bool) -> Iterator[list[TokenVectors]]:
         source = self._source(texts, is_query=is_query)
-        found: list[TokenVectors] = []
         was_training = self._module.training
         self._module.eval()
-        with torch.no_grad():
+        try:
             for first in range(0, len(texts), AT_ONCE):
-                padded = source(np.arange(first, min(first + AT_ONCE, len(texts))))
+                with torch.no_grad():
+                    padded = source(np.arange(first, min(first + AT_ONCE, len(texts))))
                 vectors = padded.vectors.float().cpu().numpy()
                 mask = padded.mask.cpu().numpy()
-                found += [row[scored] for row, scored in zip(vectors, mask, strict=True)]
-        self._module.train(was_training)
-        return found
+                yield [row[scored] for row, scored in zip(vectors, mask, strict=True)]
+        finally:
+            self._module.train(was_training)
 
-    def _source(self, texts: tuple[str, ...], *, is_query: bool) -> EncodedTexts | HiddenRows:
+    def _source(
+        self,
+        texts: tuple[str, ...],
+        *,
+        is_query: bool,
+        progress: Callable[[int], None] = lambda _done: None,
+    ) -> EncodedTexts | HiddenRows:
         """Return where the vectors of texts come from."""
         key = (is_query, texts)
         if key in self._kept:
@@ -100,9 +146,12 @@ class TextVectors:
         window = self.treatment.query_window if is_query else self.treatment.document_window
         windows = window_table(texts, window, self.treatment.checkpoint.pad_id)
         size = int(windows.scored.sum()) * int(self._module.encoder.config.hidden_size) * 4
-        if self._options.with_encoder or size > self._options.memory_bytes:
+        cache = None
+        if size > self._options.memory_bytes and size <= self._options.disk_bytes and self._cache:
+            cache = self._cache(windows)
+        if self._options.with_encoder or (size > self._options.memory_bytes and cache is None):
             return EncodedTexts(self._module, windows, self._device, at_once=0)
-        self._kept[key] = hidden_rows(self._module, windows, self._options)
+        self._kept[key] = hidden_rows(self._module, windows, self._options, cache, progress)
         return self._kept[key]
 
 

@@ -14,8 +14,8 @@ the negatives. Keys that begin with an underscore are left alone, others are ref
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -82,6 +82,32 @@ class TrainingData:
     def is_scored(self) -> bool:
         """Whether the rows carry a teacher's scores."""
         return bool(self.rows[0].scores)
+
+    def part(self, rows: Sequence[TrainingRow]) -> TrainingData:
+        """Return some of the rows, and of the texts those that are in them."""
+        queries = list(dict.fromkeys(row.query for row in rows))
+        documents = list(dict.fromkeys(place for row in rows for place in row.documents))
+        of_query = {place: number for number, place in enumerate(queries)}
+        of_document = {place: number for number, place in enumerate(documents)}
+        return TrainingData(
+            queries=tuple(self.queries[place] for place in queries),
+            documents=tuple(self.documents[place] for place in documents),
+            rows=tuple(
+                replace(
+                    row,
+                    query=of_query[row.query],
+                    positives=tuple(of_document[place] for place in row.positives),
+                    negatives=tuple(of_document[place] for place in row.negatives),
+                )
+                for row in rows
+            ),
+            positives={
+                of_query[query]: frozenset(
+                    of_document[place] for place in self.positives[query] if place in of_document
+                )
+                for query in queries
+            },
+        )
 
 
 def read_training_data(

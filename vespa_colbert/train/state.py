@@ -14,7 +14,7 @@ from vespa_colbert.checkpoint import write_json
 from vespa_colbert.errors import TrainingError
 from vespa_colbert.files import FileDigest, atomic_folder, changed_files, digest_file
 
-__all__ = ["Position", "SavedState", "load_state", "save_state"]
+__all__ = ["Position", "SavedState", "load_state", "save_state", "save_tensors"]
 
 STATE_FILE, FACTS_FILE = "state.pt", "state.json"
 
@@ -67,13 +67,28 @@ def save_state(folder: Path, state: SavedState, fingerprint: Mapping[str, str]) 
         OutputError: If it cannot be written.
     """
     with atomic_folder(folder, is_ours=lambda there: (there / FACTS_FILE).is_file()) as part:
-        torch.save(dict(state.tensors), part / STATE_FILE)
+        save_tensors(dict(state.tensors), part / STATE_FILE)
         facts = {
             "position": asdict(state.position),
             "fingerprint": dict(fingerprint),
             "files": {STATE_FILE: asdict(digest_file(part / STATE_FILE))},
         }
         write_json(part / FACTS_FILE, facts)
+
+
+def save_tensors(tensors: Mapping[str, Any], path: Path) -> None:
+    """Write what torch keeps to a file.
+
+    Raises:
+        OSError: If it cannot be written, which torch's own writer tells in another way.
+    """
+    with path.open("wb") as stream:
+        try:
+            torch.save(tensors, stream)
+        except RuntimeError as error:
+            # Where a write fails, torch raises this from its archive, the cause inside or lost.
+            cause = error.__context__
+            raise cause if isinstance(cause, OSError) else OSError(str(error)) from error
 
 
 def load_state(folder: Path, fingerprint: Mapping[str, str]) -> SavedState | None:

@@ -13,11 +13,12 @@ from vespa_colbert.errors import TrainingError
 from vespa_colbert.model.contextual import ContextualEncoder
 from vespa_colbert.train.batches import Batch
 from vespa_colbert.train.encode import EncodedTexts, HiddenRows, precision_of
-from vespa_colbert.train.losses import LossOptions, batch_loss
+from vespa_colbert.train.losses import LossOptions, batch_loss, imitation_loss
+from vespa_colbert.train.max_sim import max_sim
 from vespa_colbert.train.schedule import build_optimizer, build_schedule
 from vespa_colbert.train.settings import Precision, TrainingOptions
 
-__all__ = ["Sides", "StepResult", "Stepper", "loss_of"]
+__all__ = ["Sides", "StepResult", "Stepper", "Teacher", "loss_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +28,33 @@ class Sides:
     Attributes:
         queries: For ``TrainingData.queries``.
         documents: For ``TrainingData.documents``.
+        teacher: A model whose scores of them are followed, in the place of what rows say; None for
+            none.
     """
 
     queries: EncodedTexts | HiddenRows
     documents: EncodedTexts | HiddenRows
+    teacher: Teacher | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Teacher:
+    """Another model, which stays as it is.
+
+    Attributes:
+        sides: Where its vectors of the same texts come from.
+        mean: Whether its score is the mean over the query's rows, not the sum.
+    """
+
+    sides: Sides
+    mean: bool
+
+    def scores(self, batch: Batch, cells: int) -> torch.Tensor:
+        """Return what it gives all queries and documents of a batch: (query, document)."""
+        with torch.no_grad():
+            queries = self.sides.queries(batch.queries)
+            documents = self.sides.documents(batch.documents)
+            return max_sim(queries, documents, mean=self.mean, cells=cells)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +80,10 @@ def loss_of(sides: Sides, batch: Batch, loss: LossOptions) -> torch.Tensor:
     Raises:
         ArrayError: If the batch lacks what the loss needs.
     """
-    return batch_loss(sides.queries(batch.queries), sides.documents(batch.documents), batch, loss)
+    queries, documents = sides.queries(batch.queries), sides.documents(batch.documents)
+    if sides.teacher is None:
+        return batch_loss(queries, documents, batch, loss)
+    return imitation_loss(queries, documents, sides.teacher.scores(batch, loss.cells), loss)
 
 
 class Stepper:

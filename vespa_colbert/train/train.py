@@ -5,21 +5,18 @@ Imports torch; nothing imports it eagerly.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch  # noqa: TID253 - trains; `train` imports it when it runs
 
 from vespa_colbert.checkpoint import Checkpoint
 from vespa_colbert.errors import MissingExtraError, SpecError, TrainingError
-from vespa_colbert.export.treatment import Treatment
-from vespa_colbert.model.contextual import ContextualEncoder
-from vespa_colbert.train.encode import EncodedTexts, HiddenRows, cache_name, hidden_rows
+from vespa_colbert.train.encode import cache_name
 from vespa_colbert.train.heads import first_head
 from vespa_colbert.train.log import draw_curves, read_log
 from vespa_colbert.train.loop import STATE_FOLDER, Run, Trained, step_count
@@ -28,10 +25,11 @@ from vespa_colbert.train.measure import HELD_OUT_LOSS, Measure, TextVectors, hel
 from vespa_colbert.train.model import device_of, trainable_module
 from vespa_colbert.train.rows import TrainingData
 from vespa_colbert.train.settings import Control, StoppedError, Track, TrainingOptions
-from vespa_colbert.train.step import Sides, Stepper
-from vespa_colbert.train.windows import open_treatment, window_table
+from vespa_colbert.train.sources import Preparation, digest, head_digest, weights_digest
+from vespa_colbert.train.step import Stepper
+from vespa_colbert.train.windows import open_treatment
 
-__all__ = ["CURVES_FILE", "train"]
+__all__ = ["CURVES_FILE", "Taught", "train"]
 
 CURVES_FILE = "curves.svg"
 UNFINGERPRINTED = frozenset({"device", "save_every", "memory_bytes", "disk_bytes"})
@@ -40,9 +38,22 @@ UNFINGERPRINTED = frozenset({"device", "save_every", "memory_bytes", "disk_bytes
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taught:
+    """Rows whose texts another model scores, for the loss ``distillation``.
+
+    Attributes:
+        data: The rows; what they say of documents decides which texts meet in a batch.
+        teacher: What scores every query and document of a batch; its encoder may be another one.
+    """
+
+    data: TrainingData
+    teacher: Checkpoint
+
+
 def train(
     checkpoint: Checkpoint,
-    data: TrainingData,
+    data: TrainingData | Taught,
     folder: Path,
     options: TrainingOptions,
     *,
@@ -55,7 +66,7 @@ def train(
 
     Args:
         checkpoint: What to begin with, as it will be written: see ``written_form``.
-        data: The rows.
+        data: The rows, perhaps with a teacher.
         folder: Of the run.
         options: The choices.
         measure: What the run is judged by and stopped early on: a number of the caller's, or the
@@ -72,18 +83,22 @@ def train(
     """
     control = control or Control()
     held_out = measure if isinstance(measure, TrainingData) else None
+    data, teacher = (data.data, data.teacher) if isinstance(data, Taught) else (data, None)
     options = _fitted(options, checkpoint)
     for rows in (data, *([held_out] if held_out else [])):
-        _check_rows(rows, options)
+        _check_rows(rows, options, taught=teacher is not None)
     _check_state(folder, resume=control.resume)
     seed = options.batch.seed
     head = first_head(checkpoint, options.head, options.dims, seed)
     begun = replace(checkpoint, projection=head)
+    _check_cuts(begun, options)
+    texts = Preparation(
+        data=data, options=options, folder=folder, track=_stoppable(control), teacher=teacher
+    )
     with _seeded(seed):
-        heard = _stoppable(control)
-        run = _prepared(begun, data, folder, options, heard)
-        run.measure = _held_out_measure(run, held_out, heard) if held_out else _given(measure)
-        run.fingerprint = _fingerprint(run, checkpoint, held_out)
+        run = _prepared(begun, texts)
+        run.measure = _held_out_measure(run, held_out, texts) if held_out else _given(measure)
+        run.fingerprint = _fingerprint(run, checkpoint, held_out, teacher)
         if control.resume:
             run.resume()
         trained = run.finish(control)
@@ -100,7 +115,10 @@ def _stoppable(control: Control) -> Track:
 
             def advance(done: int) -> None:
                 if control.should_stop():
-                    raise StoppedError("stopped before the first step; there is no state yet")
+                    raise StoppedError(
+                        "stopped while texts were prepared, before a step was taken; a state that "
+                        "was there before is left as it was"
+                    )
                 progress(done)
 
             yield advance
@@ -118,13 +136,17 @@ def _fitted(options: TrainingOptions, checkpoint: Checkpoint) -> TrainingOptions
     return replace(options, loss=replace(options.loss, mean=mean))
 
 
-def _check_rows(data: TrainingData, options: TrainingOptions) -> None:
+def _check_rows(data: TrainingData, options: TrainingOptions, *, taught: bool) -> None:
     """Return nothing if the rows have what the loss needs.
 
     Raises:
         SpecError: With what they lack.
     """
     kind = options.loss.kind
+    if taught:
+        if kind is not LossKind.DISTILLATION:
+            raise SpecError(f"a teacher: expected the loss {LossKind.DISTILLATION}, got {kind}")
+        return
     if kind.needs_teacher and not data.is_scored:
         raise SpecError(f"{kind}: expected rows with a teacher's scores, got rows without")
     if kind is LossKind.SOFTMAX:
@@ -137,6 +159,16 @@ def _check_rows(data: TrainingData, options: TrainingOptions) -> None:
         )
     if not options.batch.negatives:
         raise SpecError(f"{kind}: expected a negative an example at least, got 0 (negatives)")
+
+
+def _check_cuts(begun: Checkpoint, options: TrainingOptions) -> None:
+    """Return nothing if all cuts are narrower than the head.
+
+    Raises:
+        SpecError: If one is not.
+    """
+    if wrong := [cut for cut in options.loss.cuts if cut >= begun.dim]:
+        raise SpecError(f"cuts: expected widths below the head's {begun.dim}, got {wrong[0]}")
 
 
 def _check_state(folder: Path, *, resume: bool) -> None:
@@ -160,91 +192,67 @@ def _seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def _prepared(
-    checkpoint: Checkpoint,
-    data: TrainingData,
-    folder: Path,
-    options: TrainingOptions,
-    track: Track,
-) -> Run:
+def _prepared(begun: Checkpoint, texts: Preparation) -> Run:
     """Return a run at its beginning, without a measure."""
+    options, folder = texts.options, texts.folder
     device = device_of(options.device)
-    module = trainable_module(checkpoint, device, with_encoder=options.with_encoder)
-    treatment = open_treatment(checkpoint)
-    sides = _sides(module, treatment, data, options, folder, track)
+    module = trainable_module(begun, device, with_encoder=options.with_encoder)
+    treatment = open_treatment(begun)
+    weights = weights_digest(begun)
     return Run(
-        checkpoint=checkpoint,
-        data=data,
+        checkpoint=begun,
+        data=texts.data,
         options=options,
         folder=folder,
-        stepper=Stepper(module, options, device, step_count(data, options)),
-        sides=sides,
-        vectors=TextVectors(module, treatment, options, device),
+        stepper=Stepper(module, options, device, step_count(texts.data, options)),
+        sides=texts.sides(module, treatment),
+        vectors=TextVectors(
+            module, treatment, options, device, lambda rows: folder / cache_name(rows, weights)
+        ),
     )
 
 
-def _sides(
-    module: ContextualEncoder,
-    treatment: Treatment,
-    data: TrainingData,
-    options: TrainingOptions,
-    folder: Path,
-    track: Track,
-) -> Sides:
-    """Return where the vectors of the rows' texts come from: rows of a frozen encoder are made."""
-    made: list[EncodedTexts | HiddenRows] = []
-    for what, texts, window in (
-        ("queries", data.queries, treatment.query_window),
-        ("documents", data.documents, treatment.document_window),
-    ):
-        with track(f"tokens of {what}", len(texts)) as progress:
-            windows = window_table(texts, window, treatment.checkpoint.pad_id, progress)
-        if options.with_encoder:
-            device = str(next(module.parameters()).device)
-            made.append(EncodedTexts(module, windows, device, options.texts_at_once))
-            continue
-        cache = folder / cache_name(windows, _weights_digest(treatment.checkpoint))
-        with track(f"rows of {what}", len(texts)) as progress:
-            made.append(hidden_rows(module, windows, options, cache, progress))
-    return Sides(queries=made[0], documents=made[1])
-
-
-def _held_out_measure(run: Run, data: TrainingData, track: Track) -> Measure:
+def _held_out_measure(run: Run, data: TrainingData, texts: Preparation) -> Measure:
     """Return the loss on held-out rows as a measure."""
     module, options = run.stepper.module, run.options
-    sides = _sides(module, run.vectors.treatment, data, options, run.folder, track)
+    sides = replace(texts, data=data).sides(module, run.vectors.treatment)
 
     def value(_vectors: TextVectors) -> float:
         return held_out_loss(module, sides, data, options, run.stepper.device)
 
-    return Measure(name=HELD_OUT_LOSS, value=value, higher_is_better=False)
+    # What a teacher's pupil gained is known only beside what it was before.
+    return Measure(
+        name=HELD_OUT_LOSS,
+        value=value,
+        higher_is_better=False,
+        at_start=texts.teacher is not None,
+    )
 
 
 def _fingerprint(
-    run: Run, checkpoint: Checkpoint, held_out: TrainingData | None
+    run: Run, checkpoint: Checkpoint, held_out: TrainingData | None, teacher: Checkpoint | None
 ) -> Mapping[str, str]:
     """Return what a run is made of → its digest."""
     chosen = {
         name: value for name, value in asdict(run.options).items() if name not in UNFINGERPRINTED
     }
-    measure = run.measure.name if run.measure else ""
+    measure = [run.measure.name, run.measure.digest] if run.measure else []
+    taught = (
+        {}
+        if teacher is None
+        else {
+            "teacher": digest([weights_digest(teacher), head_digest(teacher)]),
+            "head": head_digest(run.checkpoint),
+        }
+    )
     return {
-        "checkpoint": _weights_digest(checkpoint),
-        "training data": _digest(_parts(run.data)),
-        "held-out data": _digest(_parts(held_out)),
-        "measure": _digest([measure]),
-        "options": _digest([json.dumps(chosen, sort_keys=True, default=str)]),
+        "checkpoint": weights_digest(checkpoint),
+        "training data": digest(_parts(run.data)),
+        "held-out data": digest(_parts(held_out)),
+        "measure": digest([each for each in measure if each] or [""]),
+        "options": digest([json.dumps(chosen, sort_keys=True, default=str)]),
+        **taught,
     }
-
-
-def _weights_digest(checkpoint: Checkpoint) -> str:
-    """Return what stands for a checkpoint's files and for what is made of texts."""
-    facts = {
-        each.name: getattr(checkpoint, each.name)
-        for each in fields(Checkpoint)
-        if each.name not in {"path", "encoder", "projection", "tokenizer", "provenance", "warnings"}
-    }
-    return _digest([repr(sorted(facts.items()))])
 
 
 def _parts(data: TrainingData | None) -> Iterator[str]:
@@ -252,13 +260,6 @@ def _parts(data: TrainingData | None) -> Iterator[str]:
     if data is not None:
         for each in (data.queries, data.documents, data.rows):
             yield from (repr(item) for item in each)
-
-
-def _digest(parts: Iterable[str]) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part.encode() + b"\0")
-    return digest.hexdigest()
 
 
 def _draw(log: Path, path: Path) -> None:
