@@ -216,23 +216,23 @@ def test_ctrl_c_leaves_nothing(tiny_checkpoint: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def faulty(change: Callable[[Any, Any, Path, int], None]) -> Exporter:
+def faulty(change: Callable[[Any, Any, Path, int, Any], None]) -> Exporter:
     return Exporter(name="faulty", opsets=range(17, 24), convert=change)
 
 
-def one_tensor_for_both(module: Any, examples: Any, path: Path, opset: int) -> None:
-    EXPORTERS[0].convert(module, (examples[0], examples[0]), path, opset)
+def one_tensor_for_both(module: Any, examples: Any, path: Path, opset: int, form: Any) -> None:
+    EXPORTERS[0].convert(module, (examples[0], examples[0]), path, opset, form)
 
 
-def other_weights(module: Any, examples: Any, path: Path, opset: int) -> None:
+def other_weights(module: Any, examples: Any, path: Path, opset: int, form: Any) -> None:
     weight = module.projection[0].linear.weight
     before = weight.clone()
     weight += 1e-3
-    EXPORTERS[1].convert(module, examples, path, opset)
+    EXPORTERS[1].convert(module, examples, path, opset, form)
     weight.copy_(before)
 
 
-def without_normalisation(module: Any, examples: Any, path: Path, opset: int) -> None:
+def without_normalisation(module: Any, examples: Any, path: Path, opset: int, form: Any) -> None:
     class Bare(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
@@ -241,24 +241,24 @@ def without_normalisation(module: Any, examples: Any, path: Path, opset: int) ->
         def forward(self, input_ids: Any, attention_mask: Any) -> Any:
             return 2.0 * self.inner(input_ids, attention_mask)
 
-    EXPORTERS[1].convert(Bare().eval(), examples, path, opset)
+    EXPORTERS[1].convert(Bare().eval(), examples, path, opset, form)
 
 
-def not_a_number(module: Any, examples: Any, path: Path, opset: int) -> None:
+def not_a_number(module: Any, examples: Any, path: Path, opset: int, form: Any) -> None:
     weight = module.projection[0].linear.weight
     before = weight.clone()
     weight[0, 0] = torch.nan
-    EXPORTERS[1].convert(module, examples, path, opset)
+    EXPORTERS[1].convert(module, examples, path, opset, form)
     weight.copy_(before)
 
 
-def without_projection(module: Any, examples: Any, path: Path, opset: int) -> None:
+def without_projection(module: Any, examples: Any, path: Path, opset: int, form: Any) -> None:
     projection, module.projection = module.projection, torch.nn.Identity()
-    EXPORTERS[0].convert(module, examples, path, opset)
+    EXPORTERS[0].convert(module, examples, path, opset, form)
     module.projection = projection
 
 
-def fixed_axes(module: Any, examples: Any, path: Path, opset: int) -> None:
+def fixed_axes(module: Any, examples: Any, path: Path, opset: int, form: Any) -> None:
     names = ["input_ids", "attention_mask"]
     torch.onnx.export(
         module,
@@ -271,15 +271,15 @@ def fixed_axes(module: Any, examples: Any, path: Path, opset: int) -> None:
     )
 
 
-def weights_in_a_second_file(module: Any, examples: Any, path: Path, opset: int) -> None:
-    EXPORTERS[1].convert(module, examples, path, opset)
+def weights_in_a_second_file(module: Any, examples: Any, path: Path, opset: int, form: Any) -> None:
+    EXPORTERS[1].convert(module, examples, path, opset, form)
     model = onnx.load(str(path))
     onnx.save(
         model, str(path), save_as_external_data=True, location="model.onnx.data", size_threshold=0
     )
 
 
-def half_a_file(_module: Any, _examples: Any, path: Path, _opset: int) -> None:
+def half_a_file(_module: Any, _examples: Any, path: Path, _opset: int, _form: Any) -> None:
     path.write_bytes(b"\x08\x0a\x12")
 
 
@@ -300,7 +300,7 @@ def test_a_wrong_graph_never_gets_its_name(
     tiny_checkpoint: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    convert: Callable[[Any, Any, Path, int], None],
+    convert: Callable[[Any, Any, Path, int, Any], None],
     fragment: str,
 ) -> None:
     monkeypatch.setattr(export_module, "EXPORTERS", (faulty(convert),))
@@ -309,7 +309,7 @@ def test_a_wrong_graph_never_gets_its_name(
     assert list(tmp_path.iterdir()) == []
 
 
-def fail(_module: Any, _examples: Any, path: Path, _opset: int) -> None:
+def fail(_module: Any, _examples: Any, path: Path, _opset: int, _form: Any) -> None:
     path.write_bytes(b"half")
     raise RuntimeError("cannot convert\nwith details")
 

@@ -228,11 +228,11 @@ def faults() -> Mapping[str, Callable[[ExactEncoder], None]]:
 def test_a_wrong_exact_graph_never_gets_its_name(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    def convert(module: Any, examples: Any, path: Path, opset: int) -> None:
+    def convert(module: Any, examples: Any, path: Path, opset: int, form: Any) -> None:
         right = dict(vars(module))
         buffer = module.skip_ids
         faults()[fault](module)
-        EXPORTERS[1].convert(module, examples, path, opset)
+        EXPORTERS[1].convert(module, examples, path, opset, form)
         vars(module).update(right)
         module.skip_ids = buffer
 

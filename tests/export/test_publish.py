@@ -62,6 +62,7 @@ def test_the_plan_names_every_file_and_asks_no_network(
 
 def test_the_card_has_the_figures_and_a_recipe_that_prints_a_package(folder: ModelFolder) -> None:
     from vespa_colbert.app import render_app
+    from vespa_colbert.rank import parse_expression
     from vespa_colbert.recipe import read_recipe, recipe_application
 
     card = model_card(folder, "org/model")
@@ -70,7 +71,7 @@ def test_the_card_has_the_figures_and_a_recipe_that_prints_a_package(folder: Mod
     assert "license: unknown" in card
     recipe = folder.path / "recipe.toml"
     recipe.write_text(card.split("```toml\n")[1].split("```")[0])
-    render_app(recipe_application(read_recipe(recipe)), folder.path / "app")
+    render_app(recipe_application(read_recipe(recipe)), folder.path / "app", parse=parse_expression)
     services = etree.parse(folder.path / "app" / "services.xml")
     assert services.findtext(".//document-token-id") == "2"
     model = services.find(".//transformer-model")

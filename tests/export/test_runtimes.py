@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from vespa_colbert.app import MINIMUM_VESPA_VERSION
 from vespa_colbert.errors import ExportError
-from vespa_colbert.export.export import MAX_OPSET
+from vespa_colbert.export.attempts import MAX_OPSET
 from vespa_colbert.export.runtimes import OLDEST_VESPA, RUNTIMES, lower_ir_version, runtime_of
 
 OLD = runtime_of(OLDEST_VESPA)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
-from vespa_colbert.checkpoint.facts import Checkpoint
+from vespa_colbert.checkpoint.facts import Checkpoint, Encoder
 from vespa_colbert.checkpoint.options import ReadOptions
+from vespa_colbert.checkpoint.tokenizer_facts import TokenizerFacts
 from vespa_colbert.checkpoint.tokenizer_view import check_tokenizer_view
 from vespa_colbert.errors import CheckpointError
 
-__all__ = ["check_checkpoint", "check_stated"]
+__all__ = ["check_checkpoint", "check_stated", "check_vocabulary"]
 
 SHORTEST_TEXT = 4
 """Tokens: start, marker, one of content, end."""
@@ -33,8 +35,8 @@ def check_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
     """
     _check_chain(checkpoint)
     _check_lengths(checkpoint)
-    _check_vocabulary(checkpoint)
-    check_tokenizer_view(checkpoint)
+    check_vocabulary(checkpoint.path, checkpoint.tokenizer, checkpoint.encoder)
+    check_tokenizer_view(checkpoint.tokenizer, checkpoint.query_marker, checkpoint.document_marker)
     return replace(checkpoint, warnings=(*checkpoint.warnings, *_warnings(checkpoint)))
 
 
@@ -104,18 +106,18 @@ def _check_lengths(checkpoint: Checkpoint) -> None:
             )
 
 
-def _check_vocabulary(checkpoint: Checkpoint) -> None:
+def check_vocabulary(path: Path, tokenizer: TokenizerFacts, encoder: Encoder) -> None:
     """Return nothing if every id of the tokenizer has a row in the token embedding.
 
     Raises:
         CheckpointError: With the largest id and the number of rows.
     """
-    largest, rows = checkpoint.tokenizer.largest_id, checkpoint.encoder.vocabulary_size
-    ends = (each for each in (checkpoint.start_id, checkpoint.end_id) if each is not None)
-    largest = max((largest, *ends))
+    rows = encoder.vocabulary_size
+    ends = (each for each in (tokenizer.start_id, tokenizer.end_id) if each is not None)
+    largest = max((tokenizer.largest_id, *ends))
     if largest >= rows:
         raise CheckpointError(
-            f"{checkpoint.path}: expected token ids below {rows} (rows of the token embedding), "
+            f"{path}: expected token ids below {rows} (rows of the token embedding), "
             f"got {largest} in tokenizer.json; the tokenizer is of another model, or grew after "
             "the weights were saved"
         )

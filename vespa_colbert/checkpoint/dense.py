@@ -15,10 +15,19 @@ from numpy.typing import NDArray
 
 from vespa_colbert.checkpoint.facts import ProjectionLayer
 from vespa_colbert.checkpoint.folder import JsonObject, read_object
+from vespa_colbert.checkpoint.options import ReadOptions
 from vespa_colbert.checkpoint.safetensors_file import read_weights
+from vespa_colbert.checkpoint.torch_file import read_any_weights
 from vespa_colbert.errors import CheckpointError, MissingWeightError
 
-__all__ = ["ACTIVATION_NAMES", "dense_config", "dense_tensors", "read_dense"]
+__all__ = [
+    "ACTIVATION_NAMES",
+    "POOLED_VECTOR",
+    "TOKEN_ROWS",
+    "dense_config",
+    "dense_tensors",
+    "read_dense",
+]
 
 ACTIVATION_NAMES = {
     "identity": "torch.nn.modules.linear.Identity",
@@ -36,11 +45,19 @@ ACTIVATIONS = {name: activation for activation, name in ACTIVATION_NAMES.items()
 }
 KEYS = frozenset({"in_features", "out_features", "bias", "activation_function", "use_residual"})
 ROUTING_KEYS = frozenset({"module_input_name", "module_output_name"})
-FED_BY = "token_embeddings"
+TOKEN_ROWS, POOLED_VECTOR = "token_embeddings", "sentence_embedding"
+"""What a layer may work on."""
 
 
-def read_dense(folder: Path) -> tuple[ProjectionLayer, Path]:
+def read_dense(
+    folder: Path, options: ReadOptions | None = None, *, fed_by: str = TOKEN_ROWS
+) -> tuple[ProjectionLayer, Path]:
     """Return the layer in ``folder`` and its weights file.
+
+    Args:
+        folder: Of the module.
+        options: Says whether the weights may be a torch file; never, if absent.
+        fed_by: What the layer must work on, as the library calls it.
 
     Raises:
         CheckpointError: If a file is missing or damaged, a key or activation is not known, or the
@@ -48,14 +65,14 @@ def read_dense(folder: Path) -> tuple[ProjectionLayer, Path]:
     """
     where = f"{folder.name}/config.json"
     config = read_object(folder.parent, where)
-    _check_keys(config, where)
+    _check_keys(config, where, fed_by)
     activation = config.text("activation_function")
     if activation not in ACTIVATIONS:
         raise CheckpointError(
             f"{where}: activation_function: expected one of {', '.join(sorted(ACTIVATIONS))}, got "
             f"{activation!r}; nothing that a config names is imported"
         )
-    files = read_weights(folder)
+    files = read_weights(folder) if options is None else read_any_weights(folder, options)
     shapes = _expected_shapes(config)
     _check_tensors(files.tensors, shapes, folder)
     return ProjectionLayer(
@@ -88,21 +105,23 @@ def dense_tensors(layer: ProjectionLayer) -> dict[str, NDArray[np.float32]]:
     return {name: array for name, array in tensors.items() if array is not None}
 
 
-def _check_keys(config: JsonObject, where: str) -> None:
+def _check_keys(config: JsonObject, where: str, fed_by: str) -> None:
     """Return nothing if the config says only what is understood.
 
     Raises:
-        CheckpointError: For a key that may change the result, or a layer not fed by token rows.
+        CheckpointError: For a key that may change the result, or a layer that works on something
+            else.
     """
     if unknown := config.values.keys() - KEYS - ROUTING_KEYS:
         raise CheckpointError(
             f"{where}: expected only {', '.join(sorted(KEYS))}, got {', '.join(sorted(unknown))}"
         )
     for key in sorted(ROUTING_KEYS):
-        if config.text(key, FED_BY) != FED_BY:
+        if config.text(key, fed_by) != fed_by:
+            works_on = "token rows" if fed_by == TOKEN_ROWS else "the pooled vector"
             raise CheckpointError(
-                f"{where}: {key}: expected {FED_BY!r}, got {config.text(key)!r}: "
-                "the layer does not work on token rows"
+                f"{where}: {key}: expected {fed_by!r}, got {config.text(key)!r}: "
+                f"the layer does not work on {works_on}"
             )
 
 

@@ -100,6 +100,8 @@ class Checkpoint:
         mean_score: Whether the score is the mean over the query's token vectors, not their sum.
         marker_second: Whether the marker is the second token whatever the first is, a token of the
             text where there is no start token.
+        cuts: Widths below the whole one at which vectors may be cut (Matryoshka), as the training
+            stated them; none where it is not known.
         provenance: Name of a fact → file and key it came from, or the default it fell back to.
         files: Name of each file read → sha256 and size.
         warnings: What a reader should know; none of it makes the checkpoint unusable.
@@ -128,6 +130,7 @@ class Checkpoint:
     start_row_dropped: bool = False
     mean_score: bool = False
     marker_second: bool = False
+    cuts: tuple[int, ...] = ()
     provenance: Mapping[str, str]
     files: Mapping[str, FileDigest] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

@@ -25,6 +25,7 @@ __all__ = [
     "read_json",
     "read_object",
     "require_folder",
+    "stated_cuts",
 ]
 
 CHECKSUMS_FILE = "checksums.json"
@@ -222,6 +223,22 @@ def config_files(folders: set[Path]) -> list[Path]:
     """Return every JSON file of the folders, for the record of what a checkpoint was read from."""
     found = {path for folder in folders for path in folder.glob("*.json") if path.is_file()}
     return sorted(path for path in found if path.name != CHECKSUMS_FILE)
+
+
+def stated_cuts(root: Path, dim: int) -> tuple[int, ...]:
+    """Return the widths at which vectors may be cut, as ``checksums.json`` states them.
+
+    They change no score: what is not understood is taken for nothing.
+
+    Args:
+        root: The checkpoint folder.
+        dim: The whole width; wider ones are left out.
+    """
+    try:
+        cuts = read_object(root, CHECKSUMS_FILE, optional=True).values["origin"]["cuts"]
+        return tuple(each for each in cuts if type(each) is int and 0 < each < dim)
+    except (CheckpointError, KeyError, TypeError):
+        return ()
 
 
 def digests(folder: Path, paths: Iterable[Path]) -> dict[str, FileDigest]:

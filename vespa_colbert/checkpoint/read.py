@@ -9,7 +9,7 @@ from pathlib import Path
 from vespa_colbert.checkpoint import bge_m3, multi_vector, plain, pylate, stanford
 from vespa_colbert.checkpoint.checks import check_stated
 from vespa_colbert.checkpoint.facts import Checkpoint
-from vespa_colbert.checkpoint.folder import require_folder
+from vespa_colbert.checkpoint.folder import require_folder, stated_cuts
 from vespa_colbert.checkpoint.hub import locate_checkpoint
 from vespa_colbert.checkpoint.legacy_file import legacy_folder
 from vespa_colbert.checkpoint.options import DEFAULT_OPTIONS, ReadOptions
@@ -113,7 +113,7 @@ def _read(layout: Layout, path: Path, options: ReadOptions) -> Checkpoint:
         raise type(error)(f"{path}: {error}") from error
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error}") from error
-    return checkpoint
+    return replace(checkpoint, cuts=stated_cuts(path, checkpoint.dim))
 
 
 def _check_head(layout: Layout, options: ReadOptions) -> None:

@@ -7,28 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vespa_colbert.checkpoint.facts import Checkpoint
-from vespa_colbert.checkpoint.tokenizer_facts import TOKENIZER_FILE
+from vespa_colbert.checkpoint.tokenizer_facts import TOKENIZER_FILE, Marker, TokenizerFacts
 from vespa_colbert.checkpoint.tokenizer_library import load_tokenizer
 from vespa_colbert.errors import CheckpointError, MissingExtraError
 
 __all__ = ["check_tokenizer_view"]
 
 
-def check_tokenizer_view(checkpoint: Checkpoint) -> None:
+def check_tokenizer_view(facts: TokenizerFacts, *markers: Marker | None) -> None:
     """Return nothing if the library loads the file and gives the special tokens the same ids.
 
     Without the library nothing is checked: export, which needs the facts to hold, has it.
 
+    Args:
+        facts: What was read off the file.
+        markers: Tokens of roles, where the model has them.
+
     Raises:
         CheckpointError: If it refuses the file, or an id differs.
     """
-    facts = checkpoint.tokenizer
     try:
         library = load_tokenizer(facts)
     except MissingExtraError:
         return
-    for token in sorted(set(_tokens(checkpoint))):
+    for token in sorted(set(_tokens(facts, markers))):
         if (found := library.token_to_id(token)) != facts.vocabulary[token]:
             raise CheckpointError(
                 f"{TOKENIZER_FILE}: {token!r}: expected the id {facts.vocabulary[token]} that the "
@@ -42,12 +44,9 @@ def check_tokenizer_view(checkpoint: Checkpoint) -> None:
         )
 
 
-def _tokens(checkpoint: Checkpoint) -> Iterator[str]:
+def _tokens(facts: TokenizerFacts, markers: tuple[Marker | None, ...]) -> Iterator[str]:
     """Yield the tokens that a checkpoint's facts give ids of."""
-    vocabulary = checkpoint.tokenizer.vocabulary
-    for token in checkpoint.tokenizer.special_tokens.values():
-        if token in vocabulary:
+    named = (each.text for each in markers if each is not None)
+    for token in (*facts.special_tokens.values(), *named):
+        if token in facts.vocabulary:
             yield token
-    for marker in (checkpoint.query_marker, checkpoint.document_marker):
-        if marker is not None and marker.text in vocabulary:
-            yield marker.text

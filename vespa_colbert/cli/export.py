@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,6 +14,7 @@ from vespa_colbert.cli.effects import effect_lines
 from vespa_colbert.cli.export_options import (
     export_options,
     takes_export_options,
+    takes_kind_options,
     takes_push_options,
 )
 from vespa_colbert.cli.flags import Given
@@ -23,17 +24,24 @@ from vespa_colbert.errors import SpecError
 
 if TYPE_CHECKING:
     from vespa_colbert.export import ModelFolder
+    from vespa_colbert.pipeline.export_kinds import WrittenModel
 
 
 @takes_push_options
 @takes_export_options
+@takes_kind_options
 @takes_read_options
 def command(
     checkpoint: Annotated[Path | None, typer.Argument(help="The checkpoint folder.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The model folder.")] = None,
     recipe: RecipeOption = None,
+    kind: Annotated[
+        Literal["auto", "late-interaction", "dense", "cross-encoder"],
+        typer.Option("--kind", help="What the checkpoint is; auto goes by what the folder holds."),
+    ] = "auto",
     as_json: JsonFlag = False,
     stated: StatedOptions | None = None,
+    facts: Given | None = None,
     asked: Given | None = None,
     push: Given | None = None,
 ) -> None:
@@ -41,17 +49,18 @@ def command(
 
     Example: vespa-colbert export my-checkpoint -o output/model
     """
-    from vespa_colbert.pipeline import export_model
+    from vespa_colbert.pipeline import ExportRequest, export_any
 
     _check_push(push or {})
     said = load_recipe(recipe)
-    made = export_model(
-        needed(checkpoint or said.checkpoint.path, "the checkpoint", "checkpoint.path"),
-        output or said.export.output,
+    request = ExportRequest(
+        checkpoint=needed(checkpoint or said.checkpoint.path, "the checkpoint", "checkpoint.path"),
+        output=output or said.export.output,
         export=export_options(said, asked),
         options=read_options(said, stated),
-        reporter=Console(),
+        stated=facts or {},
     )
+    made = export_any(request, kind=kind, reporter=Console())
     if not as_json:
         _print(_lines(made.value, reused=made.reused))
     sent = _push(made.value, **push) if push else {}
@@ -77,10 +86,14 @@ def _print(lines: list[str]) -> None:
         print_line(line)
 
 
-def _lines(folder: ModelFolder, *, reused: bool) -> list[str]:
+def _lines(folder: ModelFolder | WrittenModel, *, reused: bool) -> list[str]:
     """Return what there is to say of a model folder."""
-    graph = folder.graph
+    from vespa_colbert.export import ModelFolder
+
     state = "still valid, reused" if reused else "written"
+    if not isinstance(folder, ModelFolder):
+        return [f"{folder.path}: {state}; {folder.summary}"]
+    graph = folder.graph
     summary = (
         f"{folder.path}: {state}; packaging {folder.packaging} ({folder.reason}); contextual "
         f"{folder.embedder.dim} wide, opset {graph['opset']}, {graph['dtype']}, for Vespa "
@@ -111,11 +124,24 @@ def _loss_lines(folder: ModelFolder) -> list[str]:
 
 
 def _push(
-    folder: ModelFolder, push_to_hub: str, private: bool = False, dry_run: bool = False
+    folder: ModelFolder | WrittenModel,
+    push_to_hub: str,
+    private: bool = False,
+    dry_run: bool = False,
 ) -> dict[str, dict[str, Any]]:
-    """Return what was or would be sent; ``commit`` is its address, None if nothing was sent."""
+    """Return what was or would be sent; ``commit`` is its address, None if nothing was sent.
+
+    Raises:
+        SpecError: If it is no late-interaction model: the card speaks of token vectors.
+    """
+    from vespa_colbert.export import ModelFolder
     from vespa_colbert.export.publish import plan_upload, push_model
 
+    if not isinstance(folder, ModelFolder):
+        raise SpecError(
+            f"{folder.path}: --push-to-hub: expected a late-interaction model, got another kind; "
+            "only those of late interaction have a card"
+        )
     upload = plan_upload(folder, push_to_hub)
     commit = None if dry_run else push_model(folder, push_to_hub, private=private)
     return {"upload": {**asdict(upload), "commit": commit}}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vespa_colbert.export import ExportOptions
     from vespa_colbert.recipe import Recipe
 
-__all__ = ["export_options", "takes_export_options", "takes_push_options"]
+__all__ = ["export_options", "takes_export_options", "takes_kind_options", "takes_push_options"]
 
 FLAGS: dict[str, Any] = {
     "packaging": Annotated[
@@ -60,8 +60,36 @@ PUSH_FLAGS: dict[str, Any] = {
     ],
 }
 
+KIND_FLAGS: dict[str, Any] = {
+    "pooling": Annotated[
+        Literal["cls", "mean", "lasttoken", "max", "weightedmean", "mean_sqrt_len_tokens"] | None,
+        typer.Option("--pooling", help="How a dense model makes one vector of its rows."),
+    ],
+    "normalize": Annotated[
+        bool | None,
+        typer.Option("--normalize/--no-normalize", help="Bring dense vectors to length 1."),
+    ],
+    "query_prepend": Annotated[
+        str | None,
+        typer.Option("--query-prepend", help="Instruction before the text of a query."),
+    ],
+    "document_prepend": Annotated[
+        str | None,
+        typer.Option("--document-prepend", help="The same before the text of a document."),
+    ],
+    "max_tokens": Annotated[
+        int | None,
+        typer.Option("--max-tokens", help="Tokens of a text, or of a pair, special ones too."),
+    ],
+}
+"""Fact that dense models or cross-encoders alone have → the flag that states it."""
+
 takes_push_options = takes_flags("push", PUSH_FLAGS)
 """Decorates a verb with the flags of a push; it gets those given as ``push``."""
+
+takes_kind_options = takes_flags("facts", KIND_FLAGS)
+"""Decorates a verb with the flags of facts that some kinds of models alone have; it gets those
+given as ``facts``."""
 
 takes_export_options = takes_flags("asked", FLAGS)
 """Decorates a verb with these flags; it gets those given as ``asked``."""

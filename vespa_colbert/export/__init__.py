@@ -5,6 +5,14 @@ Importing this needs neither torch nor onnx; ``export_checkpoint`` imports them 
 
 from __future__ import annotations
 
+from vespa_colbert.export.dense import (
+    DenseFolder,
+    dense_spec,
+    export_dense,
+    is_dense_folder,
+    read_dense_folder,
+)
+from vespa_colbert.export.dense_spec import DenseSpec
 from vespa_colbert.export.describe import (
     Description,
     Difference,
@@ -39,6 +47,8 @@ __all__ = [
     "EMBEDDER_FILE",
     "MODEL_FILE",
     "TOKENIZER_FILE",
+    "DenseFolder",
+    "DenseSpec",
     "Description",
     "Difference",
     "EmbedderSpec",
@@ -50,9 +60,13 @@ __all__ = [
     "PackagingRequest",
     "choose_packaging",
     "compare_packagings",
+    "dense_spec",
     "describe_checkpoint",
     "embedder_spec",
     "export_checkpoint",
+    "export_dense",
+    "is_dense_folder",
     "native_differences",
+    "read_dense_folder",
     "read_model_folder",
 ]

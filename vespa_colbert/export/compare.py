@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.checkpoint import Checkpoint
 from vespa_colbert.errors import ExportError, GraphMismatchError
-from vespa_colbert.export.convert import INPUT_NAMES, OUTPUT_NAME, Module
+from vespa_colbert.export.convert import Module
+from vespa_colbert.export.graph_form import INPUT_NAMES, OUTPUT_NAME
 from vespa_colbert.export.model_folder import EmbedderSpec
 from vespa_colbert.export.onnx_session import open_session
 

@@ -12,23 +12,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vespa_colbert.checkpoint import Checkpoint
+from vespa_colbert.export.graph_form import INPUT_AXES, GraphForm
 
 if TYPE_CHECKING:
     from vespa_colbert.model.contextual import ContextualEncoder
     from vespa_colbert.model.exact import ExactEncoder
 
-__all__ = ["EXPORTERS", "INPUT_NAMES", "OUTPUT_NAME", "Exporter", "Module"]
+__all__ = ["EXPORTERS", "Exporter", "Module", "example_tokens"]
 
 logger = logging.getLogger(__name__)
 
-INPUT_NAMES = ("input_ids", "attention_mask")
-OUTPUT_NAME = "contextual"
 EXAMPLE_BATCH, EXAMPLE_TOKENS = 2, 9
 # They say at warning level what concerns only their own development.
 CHATTY_LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 Module: TypeAlias = "ContextualEncoder | ExactEncoder"
-Convert: TypeAlias = Callable[["Module", tuple[Any, Any], Path, int], None]
+Convert: TypeAlias = Callable[[Any, tuple[Any, ...], Path, int, GraphForm], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,22 +37,24 @@ class Exporter:
     Attributes:
         name: What the manifest calls it.
         opsets: The operator sets that it writes.
-        convert: Writes the file for a module, two example inputs and an opset.
+        convert: Writes the file for a module, example inputs, an opset and the graph's form.
     """
 
     name: str
     opsets: range
     convert: Convert
 
-    def run(self, module: Module, checkpoint: Checkpoint, path: Path, opset: int) -> None:
+    def run(
+        self, module: Any, examples: tuple[Any, ...], path: Path, opset: int, form: GraphForm
+    ) -> None:
         """Write the ONNX file of ``module`` to ``path``; what the exporter says goes to the log."""
         import torch
 
         with torch.no_grad(), _quiet():
-            self.convert(module, _examples(checkpoint), path, opset)
+            self.convert(module, examples, path, opset, form)
 
 
-def _examples(checkpoint: Checkpoint) -> tuple[Any, Any]:
+def example_tokens(checkpoint: Checkpoint) -> tuple[Any, Any]:
     """Return ids and attention as two distinct tensors, (2, 9) int64 each, some attention 0.
 
     One tensor object for both inputs would be traced as a single input, and the graph be wrong.
@@ -69,51 +70,60 @@ def _examples(checkpoint: Checkpoint) -> tuple[Any, Any]:
     return ids, attention
 
 
-def _with_dynamo(module: Module, examples: tuple[Any, Any], path: Path, opset: int) -> None:
+def _with_dynamo(
+    module: Any, examples: tuple[Any, ...], path: Path, opset: int, form: GraphForm
+) -> None:
     import torch
 
-    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence")}
+    axes = {place: torch.export.Dim(name) for place, name in enumerate(INPUT_AXES)}
     torch.onnx.export(
         module,
         examples,
         str(path),
-        input_names=list(INPUT_NAMES),
-        output_names=[OUTPUT_NAME],
+        input_names=list(form.inputs),
+        output_names=[form.output],
         opset_version=opset,
         dynamo=True,
-        dynamic_shapes=dict.fromkeys(INPUT_NAMES, axes),
+        dynamic_shapes=(axes,) * len(examples),
         # Vespa reads one file and ignores a .data file beside it.
         external_data=False,
         verbose=False,
     )
 
 
-def _with_torchscript(module: Module, examples: tuple[Any, Any], path: Path, opset: int) -> None:
+def _with_torchscript(
+    module: Any, examples: tuple[Any, ...], path: Path, opset: int, form: GraphForm
+) -> None:
     import torch
 
-    axes = {0: "batch", 1: "sequence"}
+    varying = {place: axis for place, axis in enumerate(form.axes) if isinstance(axis, str)}
     torch.onnx.export(
         module,
         examples,
         str(path),
-        input_names=list(INPUT_NAMES),
-        output_names=[OUTPUT_NAME],
+        input_names=list(form.inputs),
+        output_names=[form.output],
         opset_version=opset,
         dynamo=False,
-        dynamic_axes=dict.fromkeys((*INPUT_NAMES, OUTPUT_NAME), axes),
+        dynamic_axes={
+            **{name: dict(enumerate(INPUT_AXES)) for name in form.inputs},
+            form.output: varying,
+        },
         do_constant_folding=True,
     )
-    _fix_output_width(path, module.dim)
+    _fix_sizes(path, form)
 
 
-def _fix_output_width(path: Path, dim: int) -> None:
-    """Write the known width over the name that TorchScript makes up for the last output axis."""
+def _fix_sizes(path: Path, form: GraphForm) -> None:
+    """Write the known sizes over the names that TorchScript makes up for axes of the output."""
     import onnx
 
     model = onnx.load(str(path))
-    axis = model.graph.output[0].type.tensor_type.shape.dim[2]
-    axis.Clear()
-    axis.dim_value = dim
+    shape = model.graph.output[0].type.tensor_type.shape.dim
+    for axis, size in zip(shape, form.axes, strict=True):
+        if isinstance(size, int):
+            axis.Clear()
+            axis.dim_value = size
     onnx.save(model, str(path))
 
 

@@ -178,6 +178,7 @@ def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
         "start_row_dropped": checkpoint.start_row_dropped,
         "mean_score": checkpoint.mean_score,
         "marker_second": checkpoint.marker_second,
+        **({"cuts": list(checkpoint.cuts)} if checkpoint.cuts else {}),
     }
 
 

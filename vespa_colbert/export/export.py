@@ -9,9 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from vespa_colbert.checkpoint import Checkpoint
-from vespa_colbert.errors import ExportError, GraphMismatchError
-from vespa_colbert.export.convert import EXPORTERS, Exporter, Module
+from vespa_colbert.errors import ExportError
+from vespa_colbert.export.attempts import Attempt, check_opset, check_size, first_sound_graph
+from vespa_colbert.export.convert import EXPORTERS, Module, example_tokens
 from vespa_colbert.export.describe import embedder_spec
+from vespa_colbert.export.graph_form import token_rows
 from vespa_colbert.export.job import CheckedGraph, Job
 from vespa_colbert.export.manifest import describe_export, installed_versions
 from vespa_colbert.export.model_folder import (
@@ -24,17 +26,13 @@ from vespa_colbert.export.model_folder import (
 from vespa_colbert.export.options import DEFAULT_OPTIONS, ExportOptions
 from vespa_colbert.export.packaging import PackagingChoice, choose_packaging
 from vespa_colbert.export.refine import refine_graph
-from vespa_colbert.export.runtimes import Runtime, lower_ir_version, runtime_of
+from vespa_colbert.export.runtimes import Runtime, runtime_of
 from vespa_colbert.export.tokenizer_file import exact_tokenizer_text, tokenizer_text
 from vespa_colbert.files import atomic_folder
 
 __all__ = ["export_checkpoint"]
 
 logger = logging.getLogger(__name__)
-
-MIN_OPSET, MAX_OPSET = 17, 23
-"""What the exporters write and the ONNX Runtime loads that compares the graph with torch."""
-LARGEST_FILE_BYTES = 2**31 - 2**20
 
 
 def export_checkpoint(
@@ -101,24 +99,14 @@ def _check_request(checkpoint: Checkpoint, options: ExportOptions, runtime: Runt
     Raises:
         ExportError: If not.
     """
-    opset, dims = options.opset, options.dims
-    newest = min(MAX_OPSET, runtime.opset)
-    if not MIN_OPSET <= opset <= newest:
-        raise ExportError(
-            f"opset: expected {MIN_OPSET} to {newest}, which Vespa {options.vespa_version} loads "
-            f"(ONNX Runtime {runtime.onnxruntime}), got {opset}"
-        )
+    check_opset(options, runtime)
+    dims = options.dims
     if dims is not None and not 1 <= dims <= checkpoint.dim:
         raise ExportError(
             f"dims: expected 1 to {checkpoint.dim}, the width of the model's token vectors, "
             f"got {dims}"
         )
-    size = sum(array.nbytes for array in checkpoint.encoder.weights.values())
-    if size > LARGEST_FILE_BYTES:
-        raise ExportError(
-            f"{checkpoint.path}: expected at most {LARGEST_FILE_BYTES} bytes of float32 weights, "
-            f"which is what one ONNX file holds, got {size}"
-        )
+    check_size(checkpoint.path, checkpoint.encoder.weights)
 
 
 def _tokenizer_text(checkpoint: Checkpoint, choice: PackagingChoice) -> str:
@@ -138,44 +126,17 @@ def _build(checkpoint: Checkpoint, choice: PackagingChoice, dims: int | None) ->
 
 
 def _convert(job: Job) -> CheckedGraph:
-    """Return the first exporter's graph that passes every check; its file is there then.
-
-    Raises:
-        GraphMismatchError: If all exporters failed and one wrote a graph that differs from torch.
-        ExportError: If none wrote a graph at all.
-    """
-    refused: dict[str, str] = {}
-    failure: type[ExportError] = ExportError
-    for exporter in (e for e in EXPORTERS if job.options.opset in e.opsets):
-        try:
-            return replace(_try_exporter(exporter, job), refused=refused)
-        except ExportError as error:
-            refused[exporter.name] = str(error)
-            if isinstance(error, GraphMismatchError):
-                failure = GraphMismatchError
-        logger.warning("%s exporter: %s", exporter.name, refused[exporter.name])
-        for left in job.path.parent.iterdir():
-            left.unlink()
-    listed = "".join(f"\n  {name}: {reason}" for name, reason in refused.items())
-    raise failure(f"{job.checkpoint.path}: no exporter made a graph that equals the model{listed}")
-
-
-def _try_exporter(exporter: Exporter, job: Job) -> CheckedGraph:
-    """Return an exporter's graph after every check.
-
-    Raises:
-        GraphMismatchError: If its graph is not as wanted.
-        ExportError: If the exporter fails.
-        OSError: If the file cannot be written.
-    """
-    job.tell(f"converting with the {exporter.name} exporter")
-    try:
-        exporter.run(job.module, job.checkpoint, job.path, job.options.opset)
-    except OSError:
-        raise
-    except Exception as error:  # each exporter has a tree of exceptions of its own
-        summary = next(iter(str(error).splitlines()), "")
-        raise ExportError(f"{type(error).__name__}: {summary}") from error
-    lower_ir_version(job.path, job.runtime)
-    facts = job.check()
-    return CheckedGraph(exporter=exporter.name, facts=facts, cases=job.compare())
+    """Return the first exporter's graph that passes every check; its file is there then."""
+    attempt = Attempt(
+        module=job.module,
+        examples=example_tokens(job.checkpoint),
+        form=token_rows(job.spec.dim),
+        opset=job.options.opset,
+        runtime=job.runtime,
+        path=job.path,
+        title=str(job.checkpoint.path),
+        check=lambda name: CheckedGraph(exporter=name, facts=job.check(), cases=job.compare()),
+        tell=job.tell,
+    )
+    graph, refused = first_sound_graph(attempt, EXPORTERS)
+    return replace(graph, refused=refused)

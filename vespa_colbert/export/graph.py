@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from vespa_colbert.errors import GraphMismatchError
-from vespa_colbert.export.convert import INPUT_NAMES, OUTPUT_NAME
+from vespa_colbert.export.graph_form import INPUT_AXES, GraphForm
 from vespa_colbert.export.runtimes import Runtime
 
 __all__ = ["GraphFacts", "GraphWish", "check_graph"]
-
-AXES = ("batch", "sequence")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,13 +18,13 @@ class GraphWish:
     """What a graph is to be.
 
     Attributes:
-        dim: Width of a token vector, in components.
+        form: Its inputs and its output.
         opset: Version of ONNX's operator set.
         runtime: What must load it.
         domains: Where its operators may come from beside ONNX.
     """
 
-    dim: int
+    form: GraphForm
     opset: int
     runtime: Runtime
     domains: frozenset[str] = frozenset()
@@ -54,7 +52,7 @@ class GraphFacts:
 
 
 def check_graph(path: Path, wish: GraphWish) -> GraphFacts:
-    """Return the facts of the graph if it is one that Vespa's embedder can use.
+    """Return the facts of the graph if it is one that Vespa can use.
 
     Args:
         path: The ONNX file.
@@ -80,12 +78,13 @@ def check_graph(path: Path, wish: GraphWish) -> GraphFacts:
         outputs=_axes(model.graph.output, onnx.TensorProto.FLOAT),
         domains=sorted(_domains(model)),
     )
-    wanted_inputs = {name: [*AXES] for name in INPUT_NAMES}
-    if facts.inputs != wanted_inputs or list(facts.inputs) != list(INPUT_NAMES):
+    form = wish.form
+    wanted_inputs = {name: [*INPUT_AXES] for name in form.inputs}
+    if facts.inputs != wanted_inputs or tuple(facts.inputs) != form.inputs:
         raise GraphMismatchError(f"expected the inputs {wanted_inputs}, got {facts.inputs}")
-    if facts.outputs != {OUTPUT_NAME: [*AXES, wish.dim]}:
+    if facts.outputs != {form.output: [*form.axes]}:
         raise GraphMismatchError(
-            f"expected the output {{{OUTPUT_NAME!r}: {[*AXES, wish.dim]}}}, got {facts.outputs}"
+            f"expected the output {{{form.output!r}: {[*form.axes]}}}, got {facts.outputs}"
         )
     if any(weight.data_location == onnx.TensorProto.EXTERNAL for weight in model.graph.initializer):
         raise GraphMismatchError("expected all weights in one file, got some in a second one")

@@ -12,6 +12,7 @@ from vespa_colbert.export.compare import TOLERANCE, CaseResult, compare_with_tor
 from vespa_colbert.export.convert import Module
 from vespa_colbert.export.fusion import FUSED_DOMAIN
 from vespa_colbert.export.graph import GraphFacts, GraphWish, check_graph
+from vespa_colbert.export.graph_form import token_rows
 from vespa_colbert.export.model_folder import EmbedderSpec
 from vespa_colbert.export.options import ExportOptions
 from vespa_colbert.export.packaging import PackagingChoice
@@ -57,7 +58,7 @@ class Job:
         """
         self.tell("checking the graph")
         wish = GraphWish(
-            dim=self.spec.dim,
+            form=token_rows(self.spec.dim),
             opset=self.options.opset,
             runtime=self.runtime,
             domains=frozenset({FUSED_DOMAIN} if fused else ()),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.errors import ExportError
-from vespa_colbert.export.convert import INPUT_NAMES, OUTPUT_NAME
+from vespa_colbert.export.graph_form import INPUT_NAMES, OUTPUT_NAME
 from vespa_colbert.export.onnx_session import open_session
 
 __all__ = ["GATES", "Loss", "gate_faults", "loss_lines", "measure_loss", "run_samples"]

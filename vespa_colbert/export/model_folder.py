@@ -5,15 +5,14 @@ Reading one needs no torch and no onnxruntime, so that packages can be generated
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vespa_colbert.errors import ExportError
+from vespa_colbert.export.seal import check_seal, sealed
 from vespa_colbert.files import FileDigest, changed_files
 
 __all__ = [
@@ -29,9 +28,6 @@ MODEL_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 EMBEDDER_FILE = "embedder.json"
 FORMAT = 1
-CLOSE = "\n}"
-SEAL = re.compile(rb'(?P<text>.*),\n  "checksum": "(?P<digest>[0-9a-f]{64})"\n\}\n', re.DOTALL)
-"""The end of a manifest, which speaks of all that stands before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +117,12 @@ class ModelFolder:
         return f"largest difference to torch {worst:.1e} on {len(cases)} shapes"
 
     @property
+    def cuts(self) -> tuple[int, ...]:
+        """Narrower widths that the model was trained for, as its checkpoint states them."""
+        stated = self.checkpoint.get("facts", {}).get("cuts", ())
+        return tuple(width for width in stated if width < self.embedder.dim)
+
+    @property
     def model_path(self) -> Path:
         """Path of the ONNX file."""
         return self.path / MODEL_FILE
@@ -150,7 +152,7 @@ class ModelFolder:
             "versions": dict(self.versions),
             "files": {name: asdict(digest) for name, digest in sorted(self.files.items())},
         }
-        return _sealed(json.dumps(document, indent=2, ensure_ascii=False))
+        return sealed(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 def read_model_folder(path: Path, *, check: bool = True) -> ModelFolder:
@@ -173,31 +175,13 @@ def read_model_folder(path: Path, *, check: bool = True) -> ModelFolder:
     try:
         data = manifest.read_bytes()
         if check:
-            _check_seal(data)
+            check_seal(data)
         folder = _parse(path, json.loads(data.decode("utf-8")))
     except (ValueError, KeyError, TypeError) as error:
         raise ExportError(f"{manifest}: not a valid manifest ({error}); export again") from error
     if check and (faults := changed_files(path, folder.files)):
         raise ExportError("model folder is damaged; export again\n  " + "\n  ".join(faults))
     return folder
-
-
-def _sealed(text: str) -> str:
-    """Return the text of a JSON object with a last member added: the sha256 of what it was."""
-    digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
-    return f'{text.removesuffix(CLOSE)},\n  "checksum": "{digest}"{CLOSE}\n'
-
-
-def _check_seal(data: bytes) -> None:
-    """Return nothing if a manifest is byte for byte as it was written.
-
-    Raises:
-        ValueError: If not.
-    """
-    sealed = SEAL.fullmatch(data)
-    text = b"" if sealed is None else sealed["text"] + CLOSE.encode()
-    if sealed is None or hashlib.sha256(text).hexdigest().encode() != sealed["digest"]:
-        raise ValueError("it has not the checksum that it says: changed after it was written")
 
 
 def _parse(path: Path, document: dict[str, Any]) -> ModelFolder:
@@ -208,6 +192,8 @@ def _parse(path: Path, document: dict[str, Any]) -> ModelFolder:
     """
     if document["format"] != FORMAT:
         raise ValueError(f"expected format {FORMAT}, got {document['format']}")
+    if "embedder" not in document:
+        raise ValueError("expected the facts of token vectors under embedder, got another kind")
     files = {name: FileDigest(**digest) for name, digest in document["files"].items()}
     if missing := {MODEL_FILE, TOKENIZER_FILE} - files.keys():
         raise ValueError(f"files lists no {', '.join(sorted(missing))}")

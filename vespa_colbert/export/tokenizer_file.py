@@ -16,6 +16,7 @@ __all__ = [
     "exact_tokenizer_text",
     "keeps_outer_space",
     "lone_punctuation_ids",
+    "open_any_tokenizer",
     "open_tokenizer",
     "tokenizer_text",
 ]
@@ -70,7 +71,16 @@ def exact_tokenizer_text(checkpoint: Checkpoint) -> str:
 
 
 def open_tokenizer(text: str, checkpoint: Checkpoint) -> Any:
-    """Return the tokenizer of a file's text, without truncation and padding.
+    """Return the tokenizer of a file's text, without truncation and padding."""
+    return open_any_tokenizer(text, str(checkpoint.path))
+
+
+def open_any_tokenizer(text: str, title: str) -> Any:
+    """Return the same for a model of any kind.
+
+    Args:
+        text: Of the file.
+        title: What errors call the model.
 
     Raises:
         CheckpointError: If the tokenizers library refuses it.
@@ -84,7 +94,7 @@ def open_tokenizer(text: str, checkpoint: Checkpoint) -> Any:
         tokenizer = tokenizers.Tokenizer.from_str(text)
     except Exception as error:  # the library raises Exception itself
         raise CheckpointError(
-            f"{checkpoint.path}: tokenizer.json: the tokenizers library refuses it: {error}"
+            f"{title}: tokenizer.json: the tokenizers library refuses it: {error}"
         ) from error
     tokenizer.no_truncation()
     tokenizer.no_padding()

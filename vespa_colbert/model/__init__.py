@@ -7,6 +7,7 @@ imported when called for.
 from __future__ import annotations
 
 from vespa_colbert.model.build import build_encoder, build_exact_encoder
+from vespa_colbert.model.build_dense import build_dense
 from vespa_colbert.model.roles import role_ids
 
-__all__ = ["build_encoder", "build_exact_encoder", "role_ids"]
+__all__ = ["build_dense", "build_encoder", "build_exact_encoder", "role_ids"]

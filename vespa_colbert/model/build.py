@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import inspect
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from vespa_colbert.checkpoint import Checkpoint, Encoder
 from vespa_colbert.errors import CheckpointError, MissingExtraError
-from vespa_colbert.model.accounting import assign_weights
+from vespa_colbert.model.accounting import IGNORABLE, assign_weights
 
 if TYPE_CHECKING:
     from vespa_colbert.model.contextual import ContextualEncoder
     from vespa_colbert.model.exact import ExactEncoder
 
-__all__ = ["build_encoder", "build_exact_encoder"]
+__all__ = ["build_encoder", "build_exact_encoder", "empty_module", "load_module"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def build_encoder(checkpoint: Checkpoint, *, dims: int | None = None) -> Context
     except ModuleNotFoundError as error:
         raise MissingExtraError("export", "torch") from error
     try:
-        encoder = _load_encoder(checkpoint.encoder)
+        encoder = load_module(checkpoint.encoder)
     except CheckpointError as error:
         raise type(error)(f"{checkpoint.path}: {error}") from error
     module = ContextualEncoder(encoder, checkpoint.projection, dims)
@@ -67,8 +68,15 @@ def build_exact_encoder(checkpoint: Checkpoint, *, dims: int | None = None) -> E
     return module
 
 
-def _load_encoder(encoder: Encoder) -> Any:
+def load_module(
+    encoder: Encoder, auto: str = "AutoModel", ignorable: Mapping[str, str] = IGNORABLE
+) -> Any:
     """Return transformers' module with the weights of the checkpoint.
+
+    Args:
+        encoder: Config and weights.
+        auto: Name of the class of transformers that knows the architecture.
+        ignorable: Pattern of names of tensors that may go nowhere → why.
 
     Raises:
         CheckpointError: If the architecture or its config is refused.
@@ -76,12 +84,13 @@ def _load_encoder(encoder: Encoder) -> Any:
     """
     import torch
 
-    module = _empty_module(encoder)
+    module = empty_module(encoder, auto)
     state = module.state_dict()
     assignment = assign_weights(
         {name: array.shape for name, array in encoder.weights.items()},
         {name: tuple(tensor.shape) for name, tensor in state.items()},
-        module.base_model_prefix,
+        module.base_model_prefix if auto == "AutoModel" else "",
+        ignorable,
     )
     with torch.no_grad():
         for name, source in assignment.sources.items():
@@ -108,8 +117,12 @@ def _fill(tensor: Any, array: NDArray[Any], source: str) -> None:
     tensor.copy_(torch.tensor(array))
 
 
-def _empty_module(encoder: Encoder) -> Any:
+def empty_module(encoder: Encoder, auto: str = "AutoModel") -> Any:
     """Return the architecture that the config describes, its weights still to be filled in.
+
+    Args:
+        encoder: The config; its weights are not looked at.
+        auto: Name of the class of transformers that knows the architecture.
 
     Raises:
         CheckpointError: If transformers does not know the architecture, or refuses the config.
@@ -126,11 +139,12 @@ def _empty_module(encoder: Encoder) -> Any:
     try:
         config = transformers.AutoConfig.for_model(encoder.model_type, **values)
         config.use_cache = False
-        architecture = transformers.AutoModel._model_mapping[type(config)]
+        chosen = getattr(transformers, auto)
+        architecture = chosen._model_mapping[type(config)]
         options = {"attn_implementation": attention_of(architecture), "dtype": torch.float32}
         if "add_pooling_layer" in inspect.signature(architecture.__init__).parameters:
             options["add_pooling_layer"] = False
-        return transformers.AutoModel.from_config(config, **options)
+        return chosen.from_config(config, **options)
     except Exception as error:  # what a config can break in there has no common base
         raise CheckpointError(
             f"config.json: expected an encoder that transformers {transformers.__version__} "

@@ -9,7 +9,7 @@ import torch  # noqa: TID253 - this module is the one place that defines a torch
 
 from vespa_colbert.checkpoint import ProjectionLayer
 
-__all__ = ["ContextualEncoder"]
+__all__ = ["ContextualEncoder", "Projection"]
 
 # torch's own classes with their defaults (GELU is the exact one), as the config names them.
 ACTIVATIONS: dict[str, Callable[[], Any]] = {
@@ -20,7 +20,7 @@ ACTIVATIONS: dict[str, Callable[[], Any]] = {
 }
 
 
-class _Projection(torch.nn.Module):  # type: ignore[misc]
+class Projection(torch.nn.Module):  # type: ignore[misc]
     """One projection layer.
 
     Source: Dense.forward, PyLate 1.4.0.
@@ -63,7 +63,7 @@ class ContextualEncoder(torch.nn.Module):  # type: ignore[misc]
         self.encoder = encoder
         self.dims = dims
         self.dim = dims or projection[-1].out_features
-        self.projection = torch.nn.Sequential(*(_Projection(layer) for layer in projection))
+        self.projection = torch.nn.Sequential(*(Projection(layer) for layer in projection))
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Return token vectors of unit length: ``contextual``, (batch, token, dim) float32.

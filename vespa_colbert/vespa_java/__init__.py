@@ -11,10 +11,12 @@ from vespa_colbert.vespa_java.report import (
     BlockedChange,
     ChangeReport,
     ConfigChange,
+    DenseFiles,
     DeployMessage,
     EmbedderComponent,
     EmbedderFiles,
     JavaEmbedding,
+    JavaVector,
 )
 
 __all__ = [
@@ -23,12 +25,14 @@ __all__ = [
     "BlockedChange",
     "ChangeReport",
     "ConfigChange",
+    "DenseFiles",
     "DeployMessage",
     "EmbedderComponent",
     "EmbedderFiles",
     "JavaDocument",
     "JavaEmbedding",
     "JavaHit",
+    "JavaVector",
     "NodeHit",
     "VespaJava",
     "fetch_jars",

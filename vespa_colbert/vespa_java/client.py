@@ -16,7 +16,6 @@ from vespa_colbert.vespa_java.global_phase import JavaHit, NodeHit
 from vespa_colbert.vespa_java.jars import Progress, fetch_jars
 from vespa_colbert.vespa_java.language import (
     TEXTS_A_REQUEST,
-    LanguageCalls,
     parts,
     require_text,
     spelled,
@@ -30,6 +29,7 @@ from vespa_colbert.vespa_java.report import (
     JavaEmbedding,
     JavaQuery,
 )
+from vespa_colbert.vespa_java.text_vectors import TextVectorCalls
 
 __all__ = ["VespaJava"]
 
@@ -37,7 +37,7 @@ CASES_A_REQUEST = 8
 """Cases that one request carries: few, so that the timeout is one of a few evaluations."""
 
 
-class VespaJava(LanguageCalls):
+class VespaJava(TextVectorCalls):
     """Vespa's own Java code, in a process of its own that is started when first needed.
 
     A context manager: the process ends with the block. A call that fails for good reason leaves it

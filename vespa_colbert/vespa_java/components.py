@@ -10,7 +10,17 @@ from vespa_colbert.errors import VespaJavaError
 from vespa_colbert.vespa_java.application import BuiltApplication, file_facts
 from vespa_colbert.vespa_java.jvm import java_class, proxy
 
-__all__ = ["EVALUATOR", "ONNX_CONFIG", "TextComponents", "components_of", "local_reference"]
+__all__ = [
+    "DENSE_CONFIG",
+    "DENSE_EMBEDDER",
+    "EVALUATOR",
+    "ONNX_CONFIG",
+    "GivenPaths",
+    "TextComponents",
+    "components_of",
+    "dense_config",
+    "local_reference",
+]
 
 DENSE_EMBEDDER = "ai.vespa.embedding.HuggingFaceEmbedder"
 DENSE_CONFIG = "com.yahoo.embedding.huggingface.HuggingFaceEmbedderConfig"
@@ -46,7 +56,7 @@ class TextComponents:
         """
         found = {}
         for name, config_id in components_of(application, DENSE_EMBEDDER).items():
-            config, onnx, key = _dense_config(application, config_id, models)
+            config, onnx, key = dense_config(application, config_id, models)
             found[name] = self._ready(key) or _dense_embedder(config, onnx)
             self._keep(key, found[name])
         for name, config_id in components_of(application, TOKENIZER).items():
@@ -113,7 +123,7 @@ def _copy_of(url: str, models: Mapping[str, Path]) -> Path:
     return models[url]
 
 
-def _dense_config(
+def dense_config(
     application: BuiltApplication, config_id: str, models: Mapping[str, Path]
 ) -> tuple[Any, Any, tuple[object, ...]]:
     """Return the two configurations of an embedder with local files, and what makes them alike."""

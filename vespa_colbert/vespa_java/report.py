@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vespa_colbert.arrays import TokenIds, TokenVectors
+from vespa_colbert.export.dense import DenseFolder
+from vespa_colbert.export.dense_spec import DenseSpec
 from vespa_colbert.export.model_folder import EmbedderSpec, ModelFolder
 from vespa_colbert.tensor import Tensor
 
@@ -19,11 +21,13 @@ __all__ = [
     "BlockedChange",
     "ChangeReport",
     "ConfigChange",
+    "DenseFiles",
     "DeployMessage",
     "EmbedderComponent",
     "EmbedderFiles",
     "JavaEmbedding",
     "JavaQuery",
+    "JavaVector",
     "Properties",
 ]
 
@@ -170,6 +174,26 @@ class EmbedderFiles:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DenseFiles:
+    """An embedder of whole texts as its files and facts describe it.
+
+    Attributes:
+        model: The ONNX file.
+        tokenizer: The tokenizer file.
+        spec: What the component would be configured with.
+    """
+
+    model: Path
+    tokenizer: Path
+    spec: DenseSpec
+
+    @classmethod
+    def of(cls, folder: DenseFolder) -> DenseFiles:
+        """Return the embedder of a model folder."""
+        return cls(model=folder.model_path, tokenizer=folder.tokenizer_path, spec=folder.facts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EmbedderComponent:
     """An embedder as services.xml configures it: Vespa reads the package, we only name it.
 
@@ -214,4 +238,19 @@ class JavaEmbedding:
     token_ids: TokenIds
     attention_mask: NDArray[np.int64]
     contextual: TokenVectors
+    tensor: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JavaVector:
+    """One text as Vespa's embedder of whole texts made it.
+
+    Attributes:
+        token_ids: (token,) int64, what the encoder was given.
+        output: What the graph answered: (token, width) float32, or (width,) where it pools.
+        tensor: The value of the destination.
+    """
+
+    token_ids: TokenIds
+    output: NDArray[np.float32]
     tensor: Tensor

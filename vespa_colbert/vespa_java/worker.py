@@ -15,6 +15,7 @@ from typing import Any
 from vespa_colbert.errors import VespaJavaError
 from vespa_colbert.vespa_java.application import Applications
 from vespa_colbert.vespa_java.changes import Changes
+from vespa_colbert.vespa_java.dense_embedder import DenseEmbedders
 from vespa_colbert.vespa_java.documents import DocumentReader
 from vespa_colbert.vespa_java.embedder import Embedders
 from vespa_colbert.vespa_java.evaluator import Evaluators, evaluate_expression
@@ -124,6 +125,7 @@ def _calls(scratch: Path) -> dict[str, Callable[..., Any]]:
         "evaluate_expression": evaluate_expression,
         "print_expressions": print_expressions,
         "embed": embedders.embed,
+        "text_vectors": DenseEmbedders(applications).embed,
         "index": Indexers(applications, embedders).index,
         "global_phase_features": global_phases.features,
         "rerank": global_phases.rerank,

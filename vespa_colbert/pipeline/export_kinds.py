@@ -1,0 +1,67 @@
+"""What a kind of model has to bring so that ``export`` takes it: one row of ``export.KINDS``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from vespa_colbert.checkpoint import ReadOptions
+from vespa_colbert.export import ExportOptions
+from vespa_colbert.pipeline.reporter import Made, Reporter
+
+__all__ = ["ExportKind", "ExportRequest", "WrittenModel"]
+
+
+class WrittenModel(Protocol):
+    """A model folder of any kind."""
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+
+    @property
+    def summary(self) -> str:
+        """What there is to say of it, in one sentence."""
+
+    def manifest(self) -> str:
+        """Return the text of ``embedder.json``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportRequest:
+    """What is to become a model folder.
+
+    Attributes:
+        checkpoint: A folder, or a name on the Hub.
+        output: The model folder; reused where it is whole and was made by this version from the
+            same files and facts to the same request.
+        export: How it is to be packaged and written.
+        options: What the user allows and states of a checkpoint, whatever its kind.
+        stated: Fact → what the user states of it, for facts that some kinds alone have.
+    """
+
+    checkpoint: Path
+    output: Path
+    export: ExportOptions = field(default_factory=ExportOptions)
+    options: ReadOptions = field(default_factory=ReadOptions)
+    stated: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportKind:
+    """A kind of model that can be exported.
+
+    Attributes:
+        name: As ``--kind`` calls it.
+        signs: Local folder and options → what in it says that it is of this kind, empty if nothing
+            does. Looks at names and configs only.
+        export: Reads the checkpoint, and converts it unless what stands there still serves.
+        facts: Names of the facts that may be stated of this kind beside ``ReadOptions``.
+    """
+
+    name: str
+    signs: Callable[[Path, ReadOptions], str]
+    export: Callable[[ExportRequest, Reporter], Made[Any]]
+    facts: frozenset[str] = frozenset()
