@@ -7,7 +7,7 @@ from typing import Any
 from vespa_colbert.checkpoint.tokenizer_facts import TOKENIZER_FILE, TokenizerFacts
 from vespa_colbert.errors import CheckpointError, MissingExtraError
 
-__all__ = ["load_tokenizer"]
+__all__ = ["load_tokenizer", "load_tokenizer_text"]
 
 
 def load_tokenizer(facts: TokenizerFacts) -> Any:
@@ -17,12 +17,22 @@ def load_tokenizer(facts: TokenizerFacts) -> Any:
         CheckpointError: If the library refuses the file.
         MissingExtraError: If tokenizers is not installed.
     """
+    return load_tokenizer_text(facts.text)
+
+
+def load_tokenizer_text(text: str) -> Any:
+    """Return the same for the text of a file.
+
+    Raises:
+        CheckpointError: If the library refuses it.
+        MissingExtraError: If tokenizers is not installed.
+    """
     try:
         import tokenizers
     except ModuleNotFoundError as error:
         raise MissingExtraError("embed", "tokenizers") from error
     try:
-        tokenizer = tokenizers.Tokenizer.from_str(facts.text)
+        tokenizer = tokenizers.Tokenizer.from_str(text)
     except BaseException as error:
         # The library raises Exception itself, and on some damage panics, which is no Exception.
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import struct
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -31,8 +31,10 @@ __all__ = [
     "TORCH_INDEX_FILE",
     "TORCH_WEIGHTS_FILE",
     "load_tensors",
+    "load_values",
     "read_any_weights",
     "read_torch_document",
+    "read_torch_object",
     "read_torch_tensors",
     "read_torch_weights",
     "require_pickle_allowed",
@@ -148,13 +150,44 @@ def read_torch_document(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: If the file is no torch file, is damaged, or names more than tensors.
     """
-    with _archive(path) as archive:
-        document = read_pickle(archive.read(_pickle_entry(archive)))
+    document = read_torch_object(path)
     if not isinstance(document, dict):
         raise CheckpointError(f"{path}: expected a dict of tensors, got {type(document).__name__}")
     if not all(isinstance(name, str) for name in document):
         raise CheckpointError(f"{path}: expected tensors by name, got a number for a name")
     return document
+
+
+def read_torch_object(path: Path) -> object:
+    """Return what a torch file holds, its ``StoredTensor`` unread.
+
+    Raises:
+        CheckpointError: If the file is no torch file, is damaged, or names more than tensors.
+    """
+    with _archive(path) as archive:
+        return read_pickle(archive.read(_pickle_entry(archive)))
+
+
+def load_values(path: Path, stored: Sequence[StoredTensor]) -> tuple[NDArray[Any], ...]:
+    """Return the values of tensors without names, bytes too: no weights of a model.
+
+    Raises:
+        CheckpointError: As ``load_tensors``.
+    """
+    _check_growth(path, {str(place): each for place, each in enumerate(stored)})
+    found = []
+    with _archive(path) as archive:
+        root = _pickle_entry(archive).removesuffix(PICKLE_ENTRY)
+        for place, tensor in enumerate(stored):
+            storage, name = tensor.storage, f"tensor {place}"
+            is_bytes = storage.dtype == "U8"
+            kind = np.dtype("u1" if is_bytes else stored_dtype(storage.dtype, f"{path}: {name}"))
+            values = _read_storage(archive, f"{root}/data/{storage.key}", kind)
+            _check_length(values, storage)
+            array = widen(_window(values, tensor, name), storage.dtype)
+            check_values(array, name, path)
+            found.append(array)
+    return tuple(found)
 
 
 def load_tensors(path: Path, stored: Mapping[str, StoredTensor]) -> WeightFiles:

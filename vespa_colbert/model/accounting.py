@@ -8,17 +8,21 @@ from dataclasses import dataclass
 
 from vespa_colbert.errors import MissingWeightError
 
-__all__ = ["Assignment", "assign_weights"]
+__all__ = ["CLASSIFIER_IGNORABLE", "IGNORABLE", "Assignment", "assign_weights", "match_weights"]
 
 SHOWN = 5
 
-# Tensors of a file that no token vector depends on, by name, and why.
-IGNORABLE = {
+# Tensors of a file that no logit depends on where the architecture has no such part, and why.
+CLASSIFIER_IGNORABLE = {
     r"(^|\.)pooler\.": "a pooled vector is not a token vector",
     r"(^|\.)(position_ids|token_type_ids)$": "a constant that the module makes itself",
     r"^(cls|lm_head|mlm_head|vocab_transform|vocab_layer_norm|vocab_projector|predictions)\.": (
         "a head of pre-training"
     ),
+}
+# Tensors of a file that no token vector depends on, by name, and why.
+IGNORABLE = {
+    **CLASSIFIER_IGNORABLE,
     r"^(classifier|discriminator_predictions|generator_predictions)\.": "a head of another task",
 }
 # Names that older libraries wrote.
@@ -32,14 +36,33 @@ class Assignment:
     Attributes:
         sources: Name in the model → name in the checkpoint.
         ignored: Names in the checkpoint that nothing depends on.
+        missing: Names in the model that have no source.
+        unused: Names in the checkpoint that go nowhere and may not be ignored.
+        reshaped: Names in the model whose source has another shape, with both shapes.
     """
 
     sources: Mapping[str, str]
     ignored: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    reshaped: tuple[str, ...] = ()
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What is wrong, a line for each kind; empty if all fits."""
+        lines = (
+            _listed("the encoder needs and the checkpoint lacks", self.missing),
+            _listed("of the checkpoint went nowhere", self.unused),
+            _listed("with another shape than the config says", self.reshaped),
+        )
+        return tuple(line for line in lines if line)
 
 
 def assign_weights(
-    stored: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]], prefix: str
+    stored: Mapping[str, tuple[int, ...]],
+    wanted: Mapping[str, tuple[int, ...]],
+    prefix: str,
+    ignorable: Mapping[str, str] = IGNORABLE,
 ) -> Assignment:
     """Return which tensor of a checkpoint each tensor of a model takes.
 
@@ -47,11 +70,29 @@ def assign_weights(
         stored: Name in the checkpoint → shape.
         wanted: Name in the model → shape.
         prefix: What a model with a head puts before its encoder's names, such as ``bert``.
+        ignorable: Pattern of names that may go nowhere → why.
 
     Raises:
         MissingWeightError: If a tensor of the model has no source, one of the checkpoint goes
             nowhere, or shapes differ. Names the first few of each and how many there are.
     """
+    found = match_weights(stored, wanted, prefix, ignorable)
+    if found.faults:
+        raise MissingWeightError(
+            "expected the checkpoint's tensors to be exactly those of its architecture, got others"
+            + "".join(f"\n  {fault}" for fault in found.faults)
+            + "\n  config.json and weights are of different models, or the file is incomplete"
+        )
+    return found
+
+
+def match_weights(
+    stored: Mapping[str, tuple[int, ...]],
+    wanted: Mapping[str, tuple[int, ...]],
+    prefix: str,
+    ignorable: Mapping[str, str] = IGNORABLE,
+) -> Assignment:
+    """Return the same with all that does not fit."""
     sources: dict[str, str] = {}
     unused: list[str] = []
     for name in stored:
@@ -60,24 +101,19 @@ def assign_weights(
             unused.append(name)
         else:
             sources[target] = name
-    ignored = tuple(name for name in unused if _is_ignorable(name, prefix))
+    ignored = tuple(name for name in unused if _is_ignorable(name, prefix, ignorable))
     reshaped = [
         f"{name} (expected {wanted[name]}, got {stored[source]})"
         for name, source in sources.items()
         if wanted[name] != stored[source]
     ]
-    faults = [
-        _listed("the encoder needs and the checkpoint lacks", wanted.keys() - sources.keys()),
-        _listed("of the checkpoint went nowhere", set(unused) - set(ignored)),
-        _listed("with another shape than the config says", reshaped),
-    ]
-    if any(faults):
-        raise MissingWeightError(
-            "expected the checkpoint's tensors to be exactly those of its architecture, got others"
-            + "".join(f"\n  {fault}" for fault in faults if fault)
-            + "\n  config.json and weights are of different models, or the file is incomplete"
-        )
-    return Assignment(sources=sources, ignored=ignored)
+    return Assignment(
+        sources=sources,
+        ignored=ignored,
+        missing=tuple(sorted(wanted.keys() - sources.keys())),
+        unused=tuple(sorted(set(unused) - set(ignored))),
+        reshaped=tuple(sorted(reshaped)),
+    )
 
 
 def _target(name: str, prefix: str, wanted: Collection[str]) -> str | None:
@@ -88,9 +124,9 @@ def _target(name: str, prefix: str, wanted: Collection[str]) -> str | None:
     return next((candidate for candidate in candidates if candidate in wanted), None)
 
 
-def _is_ignorable(name: str, prefix: str) -> bool:
+def _is_ignorable(name: str, prefix: str, ignorable: Mapping[str, str]) -> bool:
     bare = name.removeprefix(f"{prefix}.") if prefix else name
-    return any(re.search(pattern, bare) for pattern in IGNORABLE)
+    return any(re.search(pattern, bare) for pattern in ignorable)
 
 
 def _listed(what: str, names: Iterable[str]) -> str:

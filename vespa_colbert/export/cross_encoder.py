@@ -1,0 +1,351 @@
+"""Cross-encoder → model folder: convert, check, compare with torch, and only then name it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vespa_colbert.checkpoint.cross_encoder import CrossEncoderCheckpoint
+from vespa_colbert.errors import ExportError, GraphMismatchError
+from vespa_colbert.export.attempts import Attempt, check_opset, check_size, first_sound_graph
+from vespa_colbert.export.compare import SEED, SHAPES, CaseResult
+from vespa_colbert.export.convert import EXPORTERS
+from vespa_colbert.export.cross_encoder_spec import CrossEncoderSpec
+from vespa_colbert.export.fusion import FUSED_DOMAIN, fuse_attention
+from vespa_colbert.export.graph import GraphFacts, GraphWish, check_graph
+from vespa_colbert.export.graph_form import INPUT_NAMES, GraphForm
+from vespa_colbert.export.manifest import installed_versions
+from vespa_colbert.export.model_folder import EMBEDDER_FILE, MODEL_FILE, TOKENIZER_FILE
+from vespa_colbert.export.onnx_session import open_session
+from vespa_colbert.export.options import DEFAULT_OPTIONS, ExportOptions
+from vespa_colbert.export.runtimes import Runtime, runtime_of
+from vespa_colbert.export.stated_folder import StatedFolder, read_stated_folder
+from vespa_colbert.export.tokenizer_file import tokenizer_text
+from vespa_colbert.files import atomic_folder, digest_file
+
+if TYPE_CHECKING:
+    from vespa_colbert.model.pair_encoder import PairEncoder
+
+__all__ = ["CrossEncoderFolder", "export_cross_encoder", "read_cross_encoder_folder"]
+
+logger = logging.getLogger(__name__)
+
+CrossEncoderFolder: TypeAlias = StatedFolder[CrossEncoderSpec]
+MEMBER = "cross_encoder"
+TYPES = "token_type_ids"
+OUTPUT = "logits"
+TOLERANCE = 1e-5
+"""Largest difference of a logit, relative to the largest of its batch where that is over 1. Both
+sides compute in float32; a wrong weight, mask or axis moves logits by 1e-3 or more."""
+
+_Case: TypeAlias = tuple[str, dict[str, NDArray[np.int64]]]
+"""Its kind, and input → (batch, token) int64."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """What one export works on: the model, how it is written, and where."""
+
+    checkpoint: CrossEncoderCheckpoint
+    options: ExportOptions
+    module: PairEncoder
+    runtime: Runtime
+    path: Path
+    tell: Callable[[str], None]
+
+    @property
+    def form(self) -> GraphForm:
+        """Names and axes of the graph."""
+        types = (TYPES,) if self.module.takes_types else ()
+        return GraphForm(inputs=(*INPUT_NAMES, *types), output=OUTPUT, axes=("batch", 1))
+
+    def check(self, exporter: str, *, fused: bool = False) -> _Checked:
+        """Return the facts of the file as it is now, and how it compares with torch.
+
+        Raises:
+            GraphMismatchError: If it is not as wanted, or differs.
+        """
+        domains = frozenset({FUSED_DOMAIN} if fused else ())
+        wish = GraphWish(
+            form=self.form, opset=self.options.opset, runtime=self.runtime, domains=domains
+        )
+        facts = check_graph(self.path, wish)
+        self.tell("comparing ONNX Runtime with torch")
+        cases = tuple(_compare(self)) if self.options.verify else ()
+        return _Checked(exporter=exporter, facts=facts, cases=cases)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Checked:
+    """A graph that passed every check that was wanted."""
+
+    exporter: str
+    facts: GraphFacts
+    cases: tuple[CaseResult, ...]
+    fused: dict[str, int] | None = None
+
+
+def export_cross_encoder(
+    checkpoint: CrossEncoderCheckpoint,
+    output: Path,
+    options: ExportOptions = DEFAULT_OPTIONS,
+    *,
+    progress: Callable[[str], None] | None = None,
+) -> CrossEncoderFolder:
+    """Return the model folder written to ``output``, checked against torch before it is there.
+
+    Args:
+        checkpoint: What to convert.
+        output: Final folder; a model folder that stands there is replaced.
+        options: How it is to be written; a cross-encoder is written in float32.
+        progress: Told in a few words what is being done.
+
+    Raises:
+        CheckpointError: If transformers does not build the model.
+        ExportError: If no exporter converts it, or something is asked for that it does not have.
+        GraphMismatchError: If the graph differs from torch.
+        MissingExtraError: If the export extra is not installed.
+        OutputError: If the folder cannot be written; nothing is left under its name then.
+    """
+    from vespa_colbert.model.build_pairs import build_cross_encoder
+
+    started, tell = time.monotonic(), progress or (lambda _what: None)
+    runtime = runtime_of(options.vespa_version)
+    _check_request(checkpoint, options, runtime)
+    versions = installed_versions()
+    tell("building the torch module")
+    module = build_cross_encoder(checkpoint)
+    with atomic_folder(output, is_ours=lambda there: (there / EMBEDDER_FILE).is_file()) as part:
+        job = _Job(
+            checkpoint=checkpoint,
+            options=options,
+            module=module,
+            runtime=runtime,
+            path=part / MODEL_FILE,
+            tell=tell,
+        )
+        graph, refused = _convert(job)
+        text = tokenizer_text(checkpoint.tokenizer.text)
+        (part / TOKENIZER_FILE).write_text(text, encoding="utf-8")
+        folder = _described(job, graph, refused, versions)
+        (part / EMBEDDER_FILE).write_text(folder.manifest(), encoding="utf-8")
+    logger.info("%s: exported in %.1f s", output, time.monotonic() - started)
+    return read_cross_encoder_folder(output)
+
+
+def read_cross_encoder_folder(path: Path, *, check: bool = True) -> CrossEncoderFolder:
+    """Return a model folder of a cross-encoder.
+
+    Args:
+        path: The folder that ``export`` wrote.
+        check: Whether to read all files and compare their checksums.
+
+    Raises:
+        ExportError: If it is not complete, or a file changed.
+        SpecError: If it is of another kind of model.
+    """
+    return read_stated_folder(path, MEMBER, CrossEncoderSpec, check=check)
+
+
+def _check_request(
+    checkpoint: CrossEncoderCheckpoint, options: ExportOptions, runtime: Runtime
+) -> None:
+    """Return nothing if the request is one that a cross-encoder can meet.
+
+    Raises:
+        ExportError: If not.
+    """
+    check_opset(options, runtime)
+    check_size(checkpoint.path, checkpoint.encoder.weights)
+    asked = {
+        "packaging": options.packaging == "exact",
+        "dims": options.dims is not None,
+        "dtype": options.dtype != "fp32",
+    }
+    if foreign := [name for name, is_asked in asked.items() if is_asked]:
+        raise ExportError(
+            f"{checkpoint.path}: {', '.join(foreign)}: expected a cross-encoder to be written as "
+            "it is, in fp32, got another wish; leave it out"
+        )
+
+
+def _convert(job: _Job) -> tuple[_Checked, dict[str, str]]:
+    """Return the graph that passed every check, and why exporters before were refused.
+
+    Raises:
+        ExportError: If there is none, or its attention cannot be fused.
+    """
+    attempt = Attempt(
+        module=job.module,
+        examples=_examples(job),
+        form=job.form,
+        opset=job.options.opset,
+        runtime=job.runtime,
+        path=job.path,
+        title=str(job.checkpoint.path),
+        check=job.check,
+        tell=job.tell,
+    )
+    graph, refused = first_sound_graph(attempt, EXPORTERS)
+    if not job.options.optimize:
+        return graph, refused
+    job.tell("fusing the attention")
+    try:
+        fused = fuse_attention(job.path)
+        return replace(job.check(graph.exporter, fused=True), fused=fused), refused
+    except ExportError as error:
+        error.add_note(f"{job.checkpoint.path}: optimize was asked for")
+        raise
+
+
+def _examples(job: _Job) -> tuple[Any, ...]:
+    """Return an example of each input as tensors of their own, some of the attention 0."""
+    import torch
+
+    _kind, case = next(_cases(job, ((2, 9),), kinds=("padded",)))
+    return tuple(torch.tensor(case[name]) for name in job.form.inputs)
+
+
+def _cases(
+    job: _Job,
+    shapes: tuple[tuple[int, int], ...] = SHAPES,
+    kinds: tuple[str, ...] = ("full", "padded"),
+) -> Iterator[_Case]:
+    """Yield pairs of random tokens with separators where they belong.
+
+    Pairs of a padded batch have different lengths, and padding behind them.
+    """
+    facts, pair = job.checkpoint, job.checkpoint.pair
+    generator = np.random.default_rng(SEED)
+    sizes = dict.fromkeys(
+        (batch, max(pair.special_tokens + 2, min(length, facts.max_tokens)))
+        for batch, length in shapes
+    )
+    for batch, length in sizes:
+        for kind in kinds:
+            shorter = np.arange(batch)[:, None] * (kind == "padded") + (kind == "padded")
+            kept = np.maximum(pair.special_tokens + 2, length - shorter * (length // 4))
+            place = np.arange(length)[None, :]
+            ids = generator.integers(0, facts.encoder.vocabulary_size, (batch, length))
+            middle = kept // 3
+            is_separator = (place > middle) & (place <= middle + pair.separators)
+            ids = np.where(is_separator | (place == kept - 1), pair.separator_id, ids)
+            ids[:, 0] = pair.start_id
+            given = {
+                "input_ids": np.where(place < kept, ids, facts.pad_id),
+                "attention_mask": place < kept,
+                TYPES: (place > middle + pair.separators) & (place < kept),
+            }
+            yield kind, {name: given[name].astype(np.int64) for name in job.form.inputs}
+
+
+def _compare(job: _Job) -> Iterator[CaseResult]:
+    """Yield how ONNX Runtime's logits differ from torch's, case by case.
+
+    Raises:
+        GraphMismatchError: If ONNX Runtime fails, or they differ.
+    """
+    import torch
+
+    try:
+        session = open_session(job.path)
+    except ExportError as error:
+        raise GraphMismatchError(str(error)) from error
+    for kind, given in _cases(job):
+        batch, length = given["input_ids"].shape
+        where = f"batch {batch}, length {length}, {kind} attention"
+        with torch.no_grad():
+            wanted = job.module(*(torch.tensor(each) for each in given.values())).numpy()
+        try:
+            (got,) = session.run([OUTPUT], given)
+        except Exception as error:  # its exceptions have no common base of their own
+            raise GraphMismatchError(f"{where}: ONNX Runtime fails: {error}") from error
+        yield CaseResult(
+            batch=batch, sequence=length, attention=kind, worst=_worst(got, wanted, where)
+        )
+
+
+def _worst(got: NDArray[np.float32], wanted: NDArray[np.float32], where: str) -> float:
+    """Return the largest difference of two arrays of logits.
+
+    Raises:
+        GraphMismatchError: If it is beyond the tolerance, or they are not of one shape and finite.
+    """
+    if got.shape != wanted.shape or not np.isfinite(got).all():
+        raise GraphMismatchError(
+            f"{where}: expected finite logits {wanted.shape}, got {got.shape}, "
+            f"{int((~np.isfinite(got)).sum())} of them not finite"
+        )
+    worst = float(np.abs(got - wanted).max())
+    allowed = TOLERANCE * max(1.0, float(np.abs(wanted).max()))
+    if worst > allowed:
+        raise GraphMismatchError(
+            f"{where}: expected torch's logits within {allowed:.3g}, got a difference of "
+            f"{worst:.3g}"
+        )
+    return worst
+
+
+def _described(
+    job: _Job, graph: _Checked, refused: dict[str, str], versions: dict[str, str]
+) -> CrossEncoderFolder:
+    """Return what the manifest says of the files that are there now."""
+    part, options, runtime, read = job.path.parent, job.options, job.runtime, job.checkpoint
+    types = TYPES if job.module.takes_types else ""
+    return StatedFolder(
+        path=part,
+        member=MEMBER,
+        facts=CrossEncoderSpec(max_tokens=read.max_tokens, token_type_ids=types, output=OUTPUT),
+        requested={"optimize": options.optimize, "verify": options.verify},
+        checkpoint=checkpoint_facts(read),
+        versions=versions,
+        graph={
+            **asdict(graph.facts),
+            "dtype": options.dtype,
+            "fused": graph.fused or {},
+            "target": {
+                "vespa": options.vespa_version,
+                "onnxruntime": runtime.onnxruntime,
+                "opset": runtime.opset,
+                "ir_version": runtime.ir_version,
+            },
+        },
+        verification={
+            "verified": options.verify,
+            "exporter": graph.exporter,
+            "refused": refused,
+            "tolerance": TOLERANCE,
+            "cases": [asdict(each) for each in graph.cases],
+        },
+        files={name: digest_file(part / name) for name in (MODEL_FILE, TOKENIZER_FILE)},
+    )
+
+
+def checkpoint_facts(read: CrossEncoderCheckpoint) -> dict[str, Any]:
+    """Return where a model comes from, as its manifest says it."""
+    return {
+        "name": read.path.resolve().name,
+        "layout": "sequence classification",
+        "encoder": {
+            "model_type": read.encoder.model_type,
+            "hidden_size": read.encoder.hidden_size,
+            "vocabulary_size": read.encoder.vocabulary_size,
+            "positions": read.encoder.positions,
+            "dtypes": list(read.encoder.dtypes),
+        },
+        "facts": {
+            "max_tokens": read.max_tokens,
+            "pad_id": read.pad_id,
+            "pair": asdict(read.pair),
+        },
+        "provenance": dict(read.provenance),
+        "files": {name: asdict(digest) for name, digest in sorted(read.files.items())},
+        "warnings": list(read.warnings),
+    }
