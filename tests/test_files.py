@@ -340,7 +340,7 @@ CHILD = """
             return result
         setattr(files, name, replaced)
 
-    dying("_sync_tree", "before the sync", "after the sync")
+    dying("sync_folder", "before the sync", "after the sync")
     dying("_swap", "before the swap", "after the swap")
     if step in ("between the renames", "before the removal"):
         files._exchange = lambda part, path: False

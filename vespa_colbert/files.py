@@ -30,6 +30,8 @@ __all__ = [
     "changed_files",
     "continued_file",
     "digest_file",
+    "sync_folder",
+    "write_lock",
 ]
 
 CHUNK_BYTES = 1 << 20
@@ -71,6 +73,32 @@ def changed_files(folder: Path, manifest: Mapping[str, FileDigest]) -> list[str]
                 f"got {got.size} bytes with sha256 {got.sha256[:12]}…"
             )
     return faults
+
+
+@contextlib.contextmanager
+def write_lock(path: Path, *, patience: float = 0.0) -> Iterator[None]:
+    """Keep other writers of a path away while the block runs, and sweep what killed ones left.
+
+    Args:
+        path: What is written; it may be absent.
+        patience: Seconds to wait for another one to end.
+
+    Raises:
+        OutputError: If another process is still writing it, or its folder cannot be written.
+    """
+    path, until = _resolved(path), time.monotonic() + patience
+    with _explained(path), contextlib.ExitStack() as held:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            try:
+                held.enter_context(_lock(path))
+                break
+            except OutputError:
+                if time.monotonic() >= until:
+                    raise
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+        _sweep(path)
+        yield
 
 
 @contextlib.contextmanager
@@ -164,7 +192,7 @@ def atomic_folder(
             part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
             try:
                 yield part
-                _sync_tree(part)
+                sync_folder(part)
                 part.chmod(0o755)
                 _swap(part, path)
                 _sync(path.parent)
@@ -350,7 +378,8 @@ def _is_about(error: OSError, path: Path) -> bool:
     return False
 
 
-def _sync_tree(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have all files of a folder, and the names in it, written to the disk."""
     for root, _folders, names in os.walk(folder):
         for name in names:
             _sync(Path(root) / name)

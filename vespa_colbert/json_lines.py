@@ -9,7 +9,7 @@ from typing import Any
 
 from vespa_colbert.errors import CollectionError
 
-__all__ = ["json_object", "numbered_lines", "valid_text"]
+__all__ = ["decoded", "json_object", "numbered_lines", "raw_lines", "valid_text"]
 
 SHOWN = 60
 """Characters of a faulty line that a message shows."""
@@ -29,6 +29,24 @@ def numbered_lines(
         CollectionError: If the file cannot be read, is not UTF-8 or has a longer line; of the
             class asked for.
     """
+    for number, raw in raw_lines(path, longest=longest, error=error):
+        if (line := decoded(raw, number, path, error=error)).strip():
+            yield number, line
+
+
+def raw_lines(
+    path: Path, *, longest: int | None = None, error: type[CollectionError] = CollectionError
+) -> Iterator[tuple[int, bytes]]:
+    """Yield number (from 1) and bytes of every line, its end included.
+
+    Args:
+        path: The file.
+        longest: As for ``numbered_lines``.
+        error: What to raise.
+
+    Raises:
+        CollectionError: If the file cannot be read or has a longer line; of the class asked for.
+    """
     if not path.is_file():
         raise error(f"{path}: expected a file, found none; check the path")
     most = -1 if longest is None else longest + 1
@@ -39,15 +57,30 @@ def numbered_lines(
                     f"{path} line {number}: expected at most {longest} bytes, got more; "
                     "is the file one JSON document rather than an object a line?"
                 )
-            try:
-                line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-            except UnicodeDecodeError as fault:
-                raise error(
-                    f"{path} line {number}: expected UTF-8, got byte {raw[fault.start]:#04x} "
-                    f"at {fault.start}"
-                ) from None
-            if line.strip():
-                yield number, line
+            yield number, raw
+
+
+def decoded(
+    raw: bytes, number: int, path: Path, *, error: type[CollectionError] = CollectionError
+) -> str:
+    """Return the text of a line without its end.
+
+    Args:
+        raw: Its bytes.
+        number: Which it is; the first one may begin with a byte order mark.
+        path: The file, for the message.
+        error: What to raise.
+
+    Raises:
+        CollectionError: If it is not UTF-8; of the class asked for.
+    """
+    try:
+        return raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as fault:
+        raise error(
+            f"{path} line {number}: expected UTF-8, got byte {raw[fault.start]:#04x} "
+            f"at {fault.start}"
+        ) from None
 
 
 def json_object(

@@ -74,11 +74,11 @@ def test_an_index_of_another_model_is_refused_with_both_named(tmp_path: Path) ->
         open_index(tmp_path / "index", origin={"model": "m2"})
 
 
-@pytest.mark.parametrize("name", ["documents.jsonl", "tensors.safetensors"])
+@pytest.mark.parametrize("name", ["documents.jsonl", "floats.tokens.safetensors"])
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
 def test_damage_is_found(tmp_path: Path, name: str, damage: str) -> None:
     build(tmp_path / "index")
-    path = tmp_path / "index" / name
+    (path,) = (tmp_path / "index").rglob(name)
     content = bytearray(path.read_bytes())
     if damage == "remove":
         path.unlink()

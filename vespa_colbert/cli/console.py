@@ -40,7 +40,7 @@ class Console:
             now = time.monotonic()
             if now - last >= EVERY_SECONDS or done == total:
                 last = now
-                rate = done / max(now - started, 1e-9)
+                rate = max(done, 1e-9) / max(now - started, 1e-9)
                 left = (total - done) / rate
                 self.say(f"  {label}: {done}/{total}, {rate:.1f}/s, {left:.0f} s left")
 

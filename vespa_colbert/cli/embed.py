@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,57 +13,194 @@ from vespa_colbert.cli.options import (
     AppOption,
     JsonFlag,
     ModelOption,
+    PoolFactorOption,
+    ProtectedTokensOption,
     RecipeOption,
+    RuntimeOption,
     load_recipe,
     needed,
+    pooling_of,
 )
+from vespa_colbert.errors import SpecError
+
+if TYPE_CHECKING:
+    from vespa_colbert.pipeline import Embedded, EmbedRequest, Shard, ShardEmbedded
+
+SHOWN = 10
+"""Skipped lines that are said; the report has all of them."""
 
 
 def command(
     corpus: Annotated[
-        Path | None, typer.Argument(help="JSON lines with _id, title and text.")
+        Path | None,
+        typer.Argument(help="JSON lines with _id, title and text, or a BEIR folder; - for stdin."),
     ] = None,
     application: AppOption = None,
     model: ModelOption = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The local index.")] = None,
     feed: Annotated[Path | None, typer.Option("--feed", help="The Vespa feed file.")] = None,
+    index_only: Annotated[bool, typer.Option("--index-only", help="Write no feed.")] = False,
+    shard: Annotated[
+        str, typer.Option("--shard", help="One part of the corpus, as 2/8; the last one joins all.")
+    ] = "",
+    on_error: Annotated[
+        Literal["fail", "skip"],
+        typer.Option("--on-error", help="Of bad lines: skip lists them in INDEX.skipped.jsonl."),
+    ] = "fail",
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option("--engine", help="ray: all machines of a cluster.")
+    ] = "local",
+    runtime: RuntimeOption = "onnxruntime",
+    pool_factor: PoolFactorOption = None,
+    protected_tokens: ProtectedTokensOption = None,
+    role: Annotated[
+        Literal["query", "document"] | None,
+        typer.Option("--role", help="What the texts are, of a dense model alone: document."),
+    ] = None,
+    dims: Annotated[
+        int | None, typer.Option("--dims", help="First components, of a dense model alone.")
+    ] = None,
     recipe: RecipeOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Embed a corpus as the application's schema says: a local index and a Vespa feed file.
 
+    A run that was killed leaves INDEX.partial; run it again, and it goes on where it stopped.
+
+    Tensors that no model here makes stand in the corpus, under _tensors of each line.
+
+    With the model folder of a dense model: a line with a vector for every line with a text, to the
+    output or stdout, and no application is needed.
+
     Example: vespa-colbert embed corpus.jsonl -a output/app -m output/model -o output/index
+
+    Example: vespa-colbert embed - -m output/dense --role query < texts.jsonl > vectors.jsonl
     """
-    from vespa_colbert.export import read_model_folder
-    from vespa_colbert.pipeline import embed_corpus, feed_corpus, only_schema, sent_fields
+    from vespa_colbert.cli.text_vectors import write_vectors
+    from vespa_colbert.export import is_dense_folder, read_model_folder
+    from vespa_colbert.pipeline import EmbedRequest, Shard, corpus_file, only_schema, package_name
 
     said = load_recipe(recipe)
+    folder = model or said.export.output
+    if is_dense_folder(folder):
+        if runtime != "onnxruntime":
+            raise SpecError(
+                f"{folder}: --runtime {runtime} is for token vectors, whose index states it; "
+                "vectors on lines cannot"
+            )
+        texts = needed(corpus or said.corpus.path, "the file of texts", "corpus.path")
+        threads = said.index.threads
+        write_vectors(texts, folder, output, role=role or "document", dims=dims, threads=threads)
+        return
+    if role is not None or dims is not None:
+        raise SpecError(f"{folder}: --role and --dims go with the model folder of a dense model")
     package = application or said.app.output
-    schema = only_schema(package)
-    made = embed_corpus(
-        needed(corpus or said.corpus.path, "the corpus", "corpus.path"),
-        read_model_folder(model or said.export.output),
-        schema,
-        output or said.index.output,
-        threads=said.index.threads,
-        reporter=Console(),
+    with corpus_file(needed(corpus or said.corpus.path, "the corpus", "corpus.path")) as source:
+        request = EmbedRequest(
+            corpus=source,
+            model=read_model_folder(folder),
+            schema=only_schema(package),
+            output=output or said.index.output,
+            threads=said.index.threads,
+            on_error=on_error,
+            pooling=pooling_of(said, pool_factor, protected_tokens),
+            runtime=runtime,
+        )
+        path = None if index_only else feed or said.index.feed
+        if path is not None:
+            _check_tensors(request)
+        made = _made(request, Shard.parse(shard) if shard else None, engine)
+        if not made.missing:
+            _keep_dense_vectors(request, package)
+        operations = 0
+        if path is not None and not made.missing:
+            namespace = package_name(package) or said.app.name
+            operations = _feed(request, path, namespace)
+    _tell(made, path, operations, as_json=as_json)
+
+
+def _check_tensors(request: EmbedRequest) -> None:
+    """Return nothing if the corpus brings the tensors that its feed is to have."""
+    from vespa_colbert.pipeline import check_corpus
+    from vespa_colbert.pipeline.feed import given_fields
+
+    if request.on_error == "skip" and (given := given_fields(request.schema)):
+        raise SpecError(
+            f"--on-error skip: {', '.join(sorted(given))} come from the corpus, line by line; "
+            "embed with --index-only, then feed a corpus without the bad lines"
+        )
+    check_corpus(request.corpus, request.schema)
+
+
+def _made(request: EmbedRequest, shard: Shard | None, engine: str) -> ShardEmbedded:
+    from vespa_colbert.pipeline import ShardEmbedded, embed, embed_with_ray
+
+    if engine == "local":
+        return embed(request, shard, reporter=Console())
+    if shard is not None:
+        raise SpecError("--engine ray embeds all shards; leave out --shard")
+    return ShardEmbedded(embedded=embed_with_ray(request, reporter=Console()))
+
+
+def _keep_dense_vectors(request: EmbedRequest, application: Path) -> None:
+    """Make the dense vectors that the package's own dense model gives the documents, if any."""
+    from vespa_colbert.index import open_index
+    from vespa_colbert.pipeline.other_models import OtherModels
+
+    others = OtherModels(application, request.schema, threads=request.threads)
+    if others.fields:
+        documents = open_index(request.output).documents
+        others.keep_vectors(documents, request.output.parent, Console())
+
+
+def _feed(request: EmbedRequest, path: Path, namespace: str) -> int:
+    """Return the number of put operations written."""
+    from vespa_colbert.index import open_index
+    from vespa_colbert.pipeline import feed_corpus
+    from vespa_colbert.pipeline.feed import given_fields
+
+    schema = request.schema
+    corpus = request.corpus if given_fields(schema) else None
+    return feed_corpus(
+        open_index(request.output), path, namespace=namespace, schema=schema, corpus=corpus
     )
-    index, path = made.value, feed or said.index.feed
-    given, namespace = sent_fields(package), said.app.name
-    operations = feed_corpus(index, path, namespace=namespace, schema=schema, given=given)
-    fields = {name: len(rows.values) for name, rows in index.tensors.items()}
+
+
+def _tell(made: ShardEmbedded, feed: Path | None, operations: int, *, as_json: bool) -> None:
+    from vespa_colbert.index import open_snapshot
+
+    done, missing = made.embedded, [str(each) for each in made.missing]
+    manifest = open_snapshot(done.path).manifest
+    rows = {name: manifest.rows(name) for name in manifest.fields}
+    tell_skipped(done)
     if as_json:
         print_json({
-            "index": index.path,
-            "reused": made.reused,
-            "documents": len(index),
-            "rows": fields,
-            "feed": path,
+            "index": done.path,
+            "reused": done.reused,
+            "documents": done.documents,
+            "kept": done.kept,
+            "skipped": [asdict(each) for each in done.skipped],
+            "missing-shards": missing,
+            "rows": rows,
+            "feed": None if missing else feed,
             "operations": operations,
         })
         return
-    state = "still valid, reused" if made.reused else "written"
-    print_line(f"{index.path}: {state}; {len(index)} documents")
-    for name, rows in index.tensors.items():
-        print_line(f"  {name}  {rows.type}  {len(rows.values)} token vectors")
-    print_line(f"{path}: {operations} put operations")
+    state = "still valid, reused" if done.reused else "written"
+    kept = f", {done.kept} of them kept from an earlier run" if done.kept else ""
+    print_line(f"{done.path}: {state}; {done.documents} documents{kept}")
+    for name, each in manifest.fields.items():
+        print_line(f"  {name}  {each.type}  {rows[name]} token vectors")
+    if missing:
+        print_line(f"still missing: shards {', '.join(missing)}; the last one joins them")
+    elif feed is not None:
+        print_line(f"{feed}: {operations} put operations")
+
+
+def tell_skipped(done: Embedded) -> None:
+    """Say on stderr which lines were passed over."""
+    for each in done.skipped[:SHOWN]:
+        Console().say(f"skipped line {each.line}: {each.reason}")
+    if done.skipped:
+        report = done.path.with_name(f"{done.path.name}.skipped.jsonl")
+        Console().say(f"{len(done.skipped)} lines skipped; {report} lists them")

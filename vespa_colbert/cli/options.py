@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, TypeVar
 
 import typer
 
 from vespa_colbert.errors import SpecError
 
 if TYPE_CHECKING:
+    from vespa_colbert.embedder.pooling import TokenPooling
     from vespa_colbert.recipe import Recipe
 
 __all__ = [
@@ -17,9 +19,13 @@ __all__ = [
     "IndexOption",
     "JsonFlag",
     "ModelOption",
+    "PoolFactorOption",
+    "ProtectedTokensOption",
     "RecipeOption",
+    "RuntimeOption",
     "load_recipe",
     "needed",
+    "numbers",
 ]
 
 DEFAULT_RECIPE = Path("recipe.toml")
@@ -39,7 +45,27 @@ IndexOption: TypeAlias = Annotated[
     Path | None, typer.Option("-i", "--index", help="The local index.")
 ]
 
+PoolFactorOption: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--pool-factor", min=1.0, help="Vectors of a document pooled into one, about; they are fed."
+    ),
+]
+ProtectedTokensOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--protected-tokens", min=0, help="First vectors that are not pooled; 1 else."),
+]
+
+RuntimeOption: TypeAlias = Annotated[
+    Literal["onnxruntime", "openvino-bf16"],
+    typer.Option(
+        "--runtime",
+        help="openvino-bf16: token vectors in bfloat16, faster, not exact (cosine about 0.9999).",
+    ),
+]
+
 T = TypeVar("T")
+N = TypeVar("N", int, float)
 
 
 def load_recipe(path: Path | None) -> Recipe:
@@ -55,6 +81,17 @@ def load_recipe(path: Path | None) -> Recipe:
     return read_recipe(path or DEFAULT_RECIPE)
 
 
+def pooling_of(said: Recipe, factor: float | None, protected: int | None) -> TokenPooling:
+    """Return how token vectors are pooled, flags before recipe keys."""
+    from vespa_colbert.embedder.pooling import TokenPooling
+
+    stated = said.index.pooling
+    return TokenPooling(
+        factor=stated.factor if factor is None else factor,
+        protected=stated.protected if protected is None else protected,
+    )
+
+
 def needed(value: T | None, what: str, key: str) -> T:
     """Return a value that a verb cannot do without.
 
@@ -66,3 +103,21 @@ def needed(value: T | None, what: str, key: str) -> T:
             f"{what} is not named: give it on the command line, or as {key} in a recipe"
         )
     return value
+
+
+def numbers(text: str, flag: str, kind: Callable[[str], N]) -> tuple[N, ...]:
+    """Return the numbers of a list such as ``64,32``.
+
+    Args:
+        text: The list.
+        flag: Where it was given, for the message.
+        kind: What reads one of them.
+
+    Raises:
+        SpecError: If one is no number.
+    """
+    try:
+        return tuple(kind(each) for each in text.split(",") if each.strip())
+    except ValueError:
+        what = "widths such as 64,32" if kind is int else "numbers such as 1,0.5"
+        raise SpecError(f"{flag}: expected {what}, got {text!r}") from None

@@ -6,25 +6,28 @@ with the judge that runs the Java.
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from vespa_colbert.arrays import TokenVectors
-from vespa_colbert.errors import ArrayError, CollectionError, ExportError, MissingExtraError
+from vespa_colbert.embedder.processors import processors
+from vespa_colbert.embedder.tokenizer import encoded, open_tokenizer
+from vespa_colbert.errors import ArrayError, ExportError
 from vespa_colbert.export.model_folder import EmbedderSpec, ModelFolder
 from vespa_colbert.export.onnx_session import open_session
+from vespa_colbert.export.openvino_session import open_bfloat16_session
 
-__all__ = ["LocalEmbedder", "Role", "TransformerInput"]
+__all__ = ["LocalEmbedder", "Role", "Runtime", "TransformerInput", "require_finite"]
 
 Role: TypeAlias = Literal["query", "document"]
+Runtime: TypeAlias = Literal["onnxruntime", "openvino-bf16"]
+"""What computes: ONNX Runtime in float32, as Vespa does; OpenVINO in bfloat16, faster and not
+exact."""
 
 PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
-LIBRARY_LIMIT = 512
-"""Tokens that Vespa's tokenizer library keeps of a text where only tokenizer.json truncates."""
-
 SPECIALS = 3
 """Tokens that the embedder adds to a text: start, marker, end."""
 
@@ -53,15 +56,25 @@ class LocalEmbedder:
     Source: ColBertEmbedder, Vespa 8.700.24.
     """
 
-    def __init__(self, folder: ModelFolder, *, threads: int = 0) -> None:
+    def __init__(
+        self,
+        folder: ModelFolder,
+        *,
+        threads: int = 0,
+        calls: int = 1,
+        runtime: Runtime = "onnxruntime",
+    ) -> None:
         """Open tokenizer and model.
 
         Args:
             folder: A model folder.
-            threads: Threads of ONNX Runtime; 0 for one a core.
+            threads: Threads of a call; 0 for one a core.
+            calls: How many calls of ``encode`` run at a time.
+            runtime: What computes.
 
         Raises:
-            MissingExtraError: If tokenizers or onnxruntime is not installed.
+            MissingExtraError: If tokenizers, or onnxruntime or openvino, is not installed.
+            SpecError: If bfloat16 is wanted of a processor that has none.
             ExportError: If a file cannot be read, the model has other inputs or outputs, or another
                 width, than its facts, or a limit leaves no room for the specials.
         """
@@ -73,8 +86,8 @@ class LocalEmbedder:
             )
         self.folder = folder
         self.spec: EmbedderSpec = folder.embedder
-        self._tokenizer = _open_tokenizer(folder)
-        self._session = _open_session(folder, threads or os.cpu_count() or 1)
+        self._tokenizer = open_tokenizer(folder.tokenizer_path, folder.embedder.max_tokens)
+        self._session = _open_session(folder, threads or processors(), calls, runtime)
         self._skip_ids = frozenset(
             token for character in PUNCTUATION for token in self.token_ids(character)
         )
@@ -90,13 +103,7 @@ class LocalEmbedder:
         Raises:
             CollectionError: If the text holds half of a surrogate pair, which is no character.
         """
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise CollectionError(
-                f"text: expected Unicode characters, got a lone surrogate at {error.start}"
-            ) from None
-        return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return encoded(self._tokenizer, text, specials=False)
 
     def transformer_input(self, text: str, role: Role) -> TransformerInput:
         """Return ids and attention as the encoder gets them.
@@ -130,63 +137,48 @@ class LocalEmbedder:
         Raises:
             ArrayError: If the model gives a value that is not finite.
         """
-        given = self.transformer_input(text, role)
-        feeds = {
-            "input_ids": np.array([given.ids], np.int64),
-            "attention_mask": np.array([given.attention], np.int64),
-        }
-        (contextual,) = self._session.run(["contextual"], feeds)
-        vectors: TokenVectors = contextual[0, : given.emitted]
-        if not np.isfinite(vectors).all():
-            raise ArrayError(
-                f"contextual: expected finite values, got NaN or infinity for {text!r}"
-            )
+        (vectors,) = self.encode([self.transformer_input(text, role)])
+        require_finite(vectors, text)
         return vectors
 
+    def encode(self, inputs: Sequence[TransformerInput]) -> list[TokenVectors]:
+        """Return what the encoder makes of texts of one length, in one call: (token, dim) float32.
 
-def _open_tokenizer(folder: ModelFolder) -> Any:
-    """Return the tokenizer, without padding, cut at the encoder's positions.
+        Args:
+            inputs: One at least, all with as many ids.
+        """
+        feeds = {
+            "input_ids": np.array([each.ids for each in inputs], np.int64),
+            "attention_mask": np.array([each.attention for each in inputs], np.int64),
+        }
+        (contextual,) = self._session.run(["contextual"], feeds)
+        return [rows[: each.emitted] for rows, each in zip(contextual, inputs, strict=True)]
+
+
+def require_finite(vectors: TokenVectors, text: str) -> None:
+    """Return nothing if all token vectors of a text are numbers.
 
     Raises:
-        MissingExtraError: If tokenizers is not installed.
-        ExportError: If the file is no tokenizer.
-
-    Source: the constructor of ColBertEmbedder, Vespa 8.700.24: a truncation in tokenizer.json
-    counts where it is LongestFirst, otherwise it is set to the smaller of that and max-tokens. In
-    the first case the tokenizer library that Vespa uses, DJL 0.33, has a limit of its own; and it
-    takes a fixed padding for a truncation where there is none.
+        ArrayError: If the model gave something else.
     """
-    try:
-        import tokenizers
-    except ImportError:
-        raise MissingExtraError("embed", "tokenizers") from None
-    try:
-        tokenizer = tokenizers.Tokenizer.from_file(str(folder.tokenizer_path))
-    except Exception as error:  # tokenizers raises nothing more special
-        raise ExportError(
-            f"{folder.tokenizer_path}: expected a tokenizer ({error}); export again"
-        ) from error
-    limit, found = folder.embedder.max_tokens, tokenizer.truncation
-    if found is None:
-        padded = (tokenizer.padding or {}).get("length") or limit
-        tokenizer.enable_truncation(min(limit, padded))
-    else:
-        most = LIBRARY_LIMIT if found["strategy"] == "longest_first" else limit
-        kept = min(most, found["max_length"])
-        tokenizer.enable_truncation(kept, direction=found["direction"])
-    tokenizer.no_padding()
-    return tokenizer
+    if not np.isfinite(vectors).all():
+        raise ArrayError(f"contextual: expected finite values, got NaN or infinity for {text!r}")
 
 
-def _open_session(folder: ModelFolder, threads: int) -> Any:
-    """Return an ONNX Runtime session after a look at its inputs and output.
+def _open_session(folder: ModelFolder, threads: int, calls: int, runtime: Runtime) -> Any:
+    """Return a session after a look at its inputs and output.
 
     Raises:
-        MissingExtraError: If onnxruntime is not installed.
+        MissingExtraError: If the runtime is not installed.
         ExportError: If the file is no model, or names or the width are not what Vespa needs.
+        SpecError: If bfloat16 is wanted of a processor that has none.
     """
     try:
-        session = open_session(folder.model_path, threads=threads)
+        session: Any = (
+            open_session(folder.model_path, threads=threads)
+            if runtime == "onnxruntime"
+            else open_bfloat16_session(folder.model_path, calls=calls, threads=threads)
+        )
     except ExportError as error:
         raise ExportError(f"{folder.model_path}: {error}; export again") from error
     _check_names(session, folder)

@@ -22,12 +22,14 @@ from vespa_colbert.index.feed import (
 )
 from vespa_colbert.index.index_reader import IndexReader, read_index
 from vespa_colbert.index.rows import ContextRows, DocumentRows
+from vespa_colbert.index.snapshot import all_faults, open_snapshot
 from vespa_colbert.index.store import (
     LocalIndex,
     build_index,
     is_index_folder,
     open_index,
 )
+from vespa_colbert.index.writer import IndexWriter, write_index
 
 __all__ = [
     "ContextRows",
@@ -37,8 +39,10 @@ __all__ = [
     "FeedFields",
     "FeedResult",
     "IndexReader",
+    "IndexWriter",
     "LocalIndex",
     "Query",
+    "all_faults",
     "build_index",
     "document_id",
     "embedded_fields",
@@ -46,6 +50,7 @@ __all__ = [
     "is_index_folder",
     "iterate_corpus",
     "open_index",
+    "open_snapshot",
     "read_corpus",
     "read_index",
     "read_qrels",
@@ -54,4 +59,5 @@ __all__ = [
     "stream_feed",
     "tensor_fields",
     "write_feed",
+    "write_index",
 ]

@@ -8,9 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from vespa_colbert.errors import CollectionError
-from vespa_colbert.json_lines import json_object, numbered_lines, valid_text
+from vespa_colbert.index.key_table import KeyTable
+from vespa_colbert.json_lines import (
+    decoded,
+    json_object,
+    numbered_lines,
+    raw_lines,
+    valid_text,
+)
 
-__all__ = ["Document", "Query", "iterate_corpus", "read_corpus", "read_qrels", "read_queries"]
+__all__ = [
+    "CorpusLine",
+    "Document",
+    "Query",
+    "corpus_lines",
+    "iterate_corpus",
+    "read_corpus",
+    "read_qrels",
+    "read_queries",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,18 +81,79 @@ def iterate_corpus(path: Path) -> Iterator[Document]:
             ``text`` nor ``contexts``, has a value that is no text, or an id occurs twice; or if
             nothing is there.
     """
-    for where, row in _json_lines(path, "document"):
-        title = _text(row, "title", where) if row.get("title") is not None else ""
-        fields: dict[str, str | Sequence[str]] = {"title": title}
-        if row.get("contexts") is not None:
-            fields["contexts"] = _texts(row, "contexts", where)
-        if row.get("text") is not None or "contexts" not in fields:
-            fields["text"] = _with_words(_text(row, "text", where), "text", where)
-        group = _text(row, "_group", where) if row.get("_group") is not None else ""
-        tensors = row.get("_tensors", {})
-        if not isinstance(tensors, dict):
-            raise CollectionError(f'{where}: expected an object "_tensors", got {tensors!r:.40}')
-        yield Document(id=row["_id"], fields=fields, group=group, tensors=tensors)
+    for line in corpus_lines(path):
+        if isinstance(line.found, CollectionError):
+            raise line.found
+        yield line.found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorpusLine:
+    """What a line of a corpus holds.
+
+    Attributes:
+        number: Which line, from 1.
+        found: The document, or why there is none.
+    """
+
+    number: int
+    found: Document | CollectionError
+
+
+def corpus_lines(path: Path) -> Iterator[CorpusLine]:
+    """Yield what each line of a corpus that is not blank holds, a bad line like a good one.
+
+    Raises:
+        CollectionError: If there is no file, or no line in it.
+    """
+    known, is_empty = KeyTable(), True
+    for number, raw in raw_lines(path):
+        try:
+            if not (line := decoded(raw, number, path)).strip():
+                continue
+            found = _new_document(line, number, path, known)
+        except CollectionError as error:
+            is_empty = False
+            yield CorpusLine(number=number, found=error)
+        else:
+            is_empty = False
+            yield CorpusLine(number=number, found=found)
+    if is_empty:
+        raise CollectionError(f"{path}: expected at least one document, got an empty file")
+
+
+def _new_document(line: str, number: int, path: Path, known: KeyTable) -> Document:
+    """Return the document of a line.
+
+    Raises:
+        CollectionError: If there is none, or its id was used before.
+    """
+    where = f"{path} line {number}"
+    found = _document(line, where)
+    if (before := known.first(found.id, number)) >= 0:
+        raise CollectionError(_used_before(found.id, where, before))
+    return found
+
+
+def _document(line: str, where: str) -> Document:
+    """Return the document of a line.
+
+    Raises:
+        CollectionError: If there is none.
+    """
+    row = json_object(line, where)
+    identifier = _identifier(row, "document", where)
+    title = _text(row, "title", where) if row.get("title") is not None else ""
+    fields: dict[str, str | Sequence[str]] = {"title": title}
+    if row.get("contexts") is not None:
+        fields["contexts"] = _texts(row, "contexts", where)
+    if row.get("text") is not None or "contexts" not in fields:
+        fields["text"] = _with_words(_text(row, "text", where), "text", where)
+    group = _text(row, "_group", where) if row.get("_group") is not None else ""
+    tensors = row.get("_tensors", {})
+    if not isinstance(tensors, dict):
+        raise CollectionError(f'{where}: expected an object "_tensors", got {tensors!r:.40}')
+    return Document(id=identifier, fields=fields, group=group, tensors=tensors)
 
 
 def read_queries(path: Path) -> list[Query]:
@@ -138,17 +215,28 @@ def _json_lines(path: Path, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for number, line in numbered_lines(path):
         where = f"{path} line {number}"
         row = json_object(line, where)
-        identifier = _text(row, "_id", where)
-        if not identifier:
-            raise CollectionError(f'{where}: expected a {what} with an "_id", got an empty one')
+        identifier = _identifier(row, what, where)
         if identifier in seen:
-            raise CollectionError(
-                f'{where}: "_id" {identifier!r} was used on line {seen[identifier]}'
-            )
+            raise CollectionError(_used_before(identifier, where, seen[identifier]))
         seen[identifier] = number
         yield where, row
     if not seen:
         raise CollectionError(f"{path}: expected at least one {what}, got an empty file")
+
+
+def _identifier(row: Mapping[str, Any], what: str, where: str) -> str:
+    """Return the id that a row says.
+
+    Raises:
+        CollectionError: If it says none.
+    """
+    if identifier := _text(row, "_id", where):
+        return identifier
+    raise CollectionError(f'{where}: expected a {what} with an "_id", got an empty one')
+
+
+def _used_before(identifier: str, where: str, line: int) -> str:
+    return f'{where}: "_id" {identifier!r} was used on line {line}'
 
 
 def _with_words(text: str, key: str, where: str) -> str:

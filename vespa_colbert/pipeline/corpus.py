@@ -1,45 +1,138 @@
-"""Corpus → local index and Vespa feed file, by what the application's schema says."""
+"""Corpus → local index, by what the application's schema says."""
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import json
-from dataclasses import asdict
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from vespa_colbert.app import Schema
+from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.embedder import LocalEmbedder
-from vespa_colbert.errors import IndexFolderError
+from vespa_colbert.embedder.batches import embed_documents, worker_threads
+from vespa_colbert.embedder.pooling import pooled_documents
+from vespa_colbert.embedder.processors import processors
+from vespa_colbert.errors import CollectionError, IndexFolderError, OutputError
 from vespa_colbert.export import ModelFolder
-from vespa_colbert.files import digest_file
-from vespa_colbert.index import (
-    LocalIndex,
-    build_index,
-    embedded_fields,
-    open_index,
-    read_corpus,
-    tensor_fields,
-)
+from vespa_colbert.files import atomic_file, digest_file, write_lock
+from vespa_colbert.index import LocalIndex, embedded_fields, open_index
+from vespa_colbert.index.collection import corpus_lines
+from vespa_colbert.index.join import publish
+from vespa_colbert.index.manifest import IndexManifest, check_origin
+from vespa_colbert.index.snapshot import open_snapshot
+from vespa_colbert.index.store import field_kinds
+from vespa_colbert.index.writer import IndexWriter, write_index
+from vespa_colbert.json_lines import json_object, numbered_lines
+from vespa_colbert.pipeline.embed_request import EmbedRequest, OnError, index_origin
+from vespa_colbert.pipeline.embedding import CorpusEmbedding, NumberedDocument, SkippedLine
 from vespa_colbert.pipeline.reporter import Made, Reporter, Silent
 
-__all__ = ["embed_corpus", "index_origin"]
+__all__ = [
+    "STDIN",
+    "EmbedRequest",
+    "Embedded",
+    "OnError",
+    "Survey",
+    "append_corpus",
+    "corpus_file",
+    "embed_corpus",
+    "embed_slice",
+    "index_origin",
+    "read_report",
+    "stands",
+    "survey_corpus",
+    "write_report",
+]
+
+STDIN = Path("-")
+BEIR_FILE = "corpus.jsonl"
+PARTIAL = ".partial"
 
 
-def index_origin(model: ModelFolder, schema: Schema) -> dict[str, str]:
-    """Return what an index must have been made with to fit a model and a schema.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedded:
+    """What came of it.
 
-    The schema counts by its tensor fields alone: a changed rank expression needs no new index.
+    Attributes:
+        path: The index.
+        documents: How many it has.
+        reused: Whether it stood there already and was made from the same.
+        kept: Documents that an earlier run had embedded, of those that it has.
+        skipped: Lines that were passed over.
     """
-    facts = json.dumps(asdict(model.embedder), sort_keys=True)
-    fields = json.dumps(
-        [[each.name, each.type, *each.indexing] for each in tensor_fields(schema)], sort_keys=True
-    )
-    return {
-        "model": model.checksum,
-        "tokenizer": model.files[model.tokenizer_path.name].sha256,
-        "embedder": hashlib.sha256(facts.encode()).hexdigest(),
-        "fields": hashlib.sha256(fields.encode()).hexdigest(),
-    }
+
+    path: Path
+    documents: int
+    reused: bool = False
+    kept: int = 0
+    skipped: tuple[SkippedLine, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """A corpus read once, before anything is embedded.
+
+    Attributes:
+        documents: How many good lines it has.
+        checksum: Its sha256.
+        skipped: The bad lines.
+    """
+
+    documents: int
+    checksum: str
+    skipped: tuple[SkippedLine, ...]
+
+
+@contextlib.contextmanager
+def corpus_file(source: Path) -> Iterator[Path]:
+    """Yield the JSON lines of a corpus: a file, that of a folder in BEIR's form, or stdin.
+
+    What comes from stdin is kept in a temporary file while it is used: it is read twice.
+
+    Args:
+        source: ``-`` for stdin.
+
+    Raises:
+        CollectionError: If a folder has no corpus.
+    """
+    if source == STDIN:
+        with tempfile.TemporaryDirectory(prefix="vespa-colbert-") as folder:
+            path = Path(folder) / BEIR_FILE
+            with path.open("wb") as stream:
+                shutil.copyfileobj(sys.stdin.buffer, stream)
+            yield path
+        return
+    if source.is_dir() and not (source / BEIR_FILE).is_file():
+        raise CollectionError(f"{source}: expected a folder with {BEIR_FILE}, found none in it")
+    yield source / BEIR_FILE if source.is_dir() else source
+
+
+def survey_corpus(corpus: Path, on_error: OnError) -> Survey:
+    """Return what a corpus holds.
+
+    Raises:
+        CollectionError: If a line is bad and is not to be passed over, or no line is good.
+    """
+    documents, skipped = 0, []
+    for line in corpus_lines(corpus):
+        if not isinstance(line.found, CollectionError):
+            documents += 1
+        elif on_error == "fail":
+            raise line.found
+        else:
+            skipped.append(SkippedLine(line=line.number, reason=str(line.found)))
+    if not documents:
+        raise CollectionError(f"{corpus}: expected a good line, got {len(skipped)} bad ones")
+    checksum = digest_file(corpus).sha256
+    return Survey(documents=documents, checksum=checksum, skipped=tuple(skipped))
 
 
 def embed_corpus(
@@ -57,8 +150,9 @@ def embed_corpus(
         corpus: JSON lines with ``_id``, ``title`` and ``text``.
         model: The model folder.
         schema: Its tensor fields say what is embedded and how it is stored.
-        output: The index folder; reused where it is whole and was made from the same.
-        threads: Of ONNX Runtime; 0 for one a core.
+        output: The index folder; reused where it is whole and was made from the same. A run that
+            was killed leaves ``OUTPUT.partial``, and the next one goes on from there.
+        threads: How many texts go through the model at a time; 0 for one a processor.
         reporter: Hears of the progress.
 
     Raises:
@@ -66,23 +160,194 @@ def embed_corpus(
         IndexFolderError: If the schema embeds nothing.
         OutputError: If the folder cannot be written.
     """
-    tell = reporter or Silent()
-    documents = read_corpus(corpus)
-    origin = {**index_origin(model, schema), "corpus": digest_file(corpus).sha256}
-    try:
-        return Made(value=open_index(output, origin=origin), reused=True)
-    except IndexFolderError:
-        embedder = LocalEmbedder(model, threads=threads)
-    for name, field in embedded_fields(schema).items():
-        if not field.holds_tokens:
-            tell.say(f"field {name} holds no token vectors: it is left out of the local index")
-    with tell.track("embedding", len(documents)) as progress:
-        index = build_index(
-            documents,
-            schema,
-            lambda text: embedder.embed(text, "document"),
-            output,
-            origin=origin,
+    request = EmbedRequest(
+        corpus=corpus, model=model, schema=schema, output=output, threads=threads
+    )
+    done = embed_slice(request, survey_corpus(corpus, "fail"), reporter=reporter)
+    return Made(value=open_index(output), reused=done.reused)
+
+
+def stands(path: Path, origin: dict[str, str]) -> int | None:
+    """Return how many documents an index has that was made with just that; ``None`` for another."""
+    with contextlib.suppress(IndexFolderError):
+        snapshot = open_snapshot(path, origin=origin)
+        if snapshot.manifest.origin == origin:
+            return len(snapshot)
+    return None
+
+
+def embed_slice(
+    request: EmbedRequest,
+    survey: Survey,
+    part: range | None = None,
+    *,
+    facts: dict[str, str] | None = None,
+    reporter: Reporter | None = None,
+) -> Embedded:
+    """Return what came of embedding a part of a corpus into an index of its own.
+
+    Args:
+        request: The whole corpus, and the index.
+        survey: What it holds.
+        part: Places of the documents; all of them where none are given.
+        facts: What the index is to remember beside model and corpus.
+        reporter: Hears of the progress.
+
+    Raises:
+        CollectionError: If a document cannot be embedded, and is not passed over.
+        IndexFolderError: If the schema embeds nothing, or no document has what it embeds.
+        OutputError: If the folder cannot be written.
+    """
+    tell, output = reporter or Silent(), request.output
+    origin = request.origin
+    origin |= {"corpus": survey.checksum, **(facts or {})}
+    partial = output.with_name(f"{output.name}{PARTIAL}")
+    if (documents := stands(output, origin)) is not None:
+        _clean(output, partial)
+        return Embedded(path=output, documents=documents, reused=True, skipped=survey.skipped)
+    kinds = field_kinds(request.schema)
+    for name in embedded_fields(request.schema).keys() - kinds.keys():
+        tell.say(f"field {name} holds no token vectors: it is left out of the local index")
+    begins = IndexManifest(
+        schema=request.schema.name,
+        fields=kinds,
+        origin={name: each for name, each in origin.items() if name != "corpus"},
+    )
+    places = range(survey.documents) if part is None else part
+    with write_index(partial, start=begins) as writer:
+        kept = len(writer)
+        if kept:
+            tell.say(f"{partial}: {kept} documents of an earlier run are gone on with")
+        run = _embed(request, writer, places, tell, kept=min(kept, len(places)))
+        _publish(request, replace(begins, origin=origin), writer, run)
+        skipped = (*survey.skipped, *run.skipped)
+        write_report(request.report, skipped)
+        shutil.rmtree(partial, ignore_errors=True)
+    count = sum(map(len, run.ids))
+    return Embedded(path=output, documents=count, kept=min(kept, count), skipped=skipped)
+
+
+def _clean(output: Path, partial: Path) -> None:
+    """Remove what a run left that was killed when its index had its name; others' work stays."""
+    with contextlib.suppress(OutputError), write_lock(partial), write_lock(output):
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _embed(
+    request: EmbedRequest,
+    writer: IndexWriter,
+    places: range,
+    tell: Reporter,
+    *,
+    first: int = 0,
+    kept: int = 0,
+) -> CorpusEmbedding:
+    """Return the run that embedded documents.
+
+    Args:
+        request: What is embedded.
+        writer: The index.
+        places: Of the documents.
+        tell: Hears of the progress.
+        first: What is added to their places.
+        kept: How many of them need not be embedded, as far as is known.
+    """
+    workers = request.threads or processors()
+    embedder = LocalEmbedder(request.model, threads=1, calls=workers, runtime=request.runtime)
+
+    def embed(
+        texts: Sequence[str], pool: Executor, progress: Callable[[int], None]
+    ) -> list[TokenVectors]:
+        made = embed_documents(embedder, texts, pool, progress=progress)
+        return pooled_documents(made, request.pooling, pool)
+
+    with (
+        tell.track("embedding", len(places) - kept) as progress,
+        worker_threads(workers) as pool,
+    ):
+        run = CorpusEmbedding(
+            schema=request.schema,
+            embed=embed,
+            pool=pool,
+            writer=writer,
+            skips=request.on_error == "skip",
             progress=progress,
         )
-    return Made(value=index, reused=False)
+        run.run(_documents(request.corpus, places, first))
+    return run
+
+
+def _documents(corpus: Path, places: range, first: int) -> Iterator[NumberedDocument]:
+    good = (line for line in corpus_lines(corpus) if not isinstance(line.found, CollectionError))
+    for place, line in enumerate(good):
+        if place >= places.stop:
+            return
+        if place >= places.start and not isinstance(line.found, CollectionError):
+            yield NumberedDocument(place=first + place, line=line.number, document=line.found)
+
+
+def _publish(
+    request: EmbedRequest, manifest: IndexManifest, writer: IndexWriter, run: CorpusEmbedding
+) -> None:
+    """Give the index its name, its documents in the order of the corpus.
+
+    Raises:
+        IndexFolderError: If a document is missing, or none has what a field embeds.
+        OutputError: If the folder cannot be written.
+    """
+    ids = np.concatenate([np.zeros((0, 2), np.uint64), *run.ids])
+    places = np.concatenate([np.zeros(0, np.int64), *run.places])
+    locations = writer.find(ids)
+    if (locations < 0).any():
+        raise IndexFolderError(f"{writer.path}: documents are missing; remove it and embed again")
+    is_whole = "shard" not in manifest.origin
+    publish(request.output, manifest, writer.segments, locations, places, is_whole=is_whole)
+
+
+def read_report(path: Path) -> tuple[SkippedLine, ...]:
+    """Return which lines were passed over; none where there is no report."""
+    if not path.is_file():
+        return ()
+    return tuple(SkippedLine(**json_object(line, str(path))) for _, line in numbered_lines(path))
+
+
+def write_report(path: Path, skipped: Sequence[SkippedLine]) -> None:
+    """Write which lines were passed over and why, as JSON lines; no file where none was."""
+    if not skipped:
+        path.unlink(missing_ok=True)
+        return
+    with atomic_file(path) as file, file.open("w", encoding="utf-8") as stream:
+        for each in sorted(skipped, key=lambda one: one.line):
+            stream.write(json.dumps(asdict(each), ensure_ascii=False) + "\n")
+
+
+def append_corpus(request: EmbedRequest, *, reporter: Reporter | None = None) -> Embedded:
+    """Return what came of adding a corpus to an index, in place of documents with the same ids.
+
+    Documents are there block by block; a run that was killed is simply run again.
+
+    Args:
+        request: The corpus, and the index.
+        reporter: Hears of the progress.
+
+    Raises:
+        CollectionError: If a line is bad and is not passed over.
+        IndexFolderError: If there is no index, or it was made with another model or other fields.
+        OutputError: If it cannot be written.
+    """
+    survey = survey_corpus(request.corpus, request.on_error)
+    origin = request.origin
+    with write_index(request.output) as writer:
+        check_origin(request.output, writer.manifest.origin, origin)
+        before = writer.manifest.generation
+        places = range(survey.documents)
+        run = _embed(request, writer, places, reporter or Silent(), first=writer.next_place)
+        skipped = (*survey.skipped, *run.skipped)
+        write_report(request.report, skipped)
+        return Embedded(
+            path=request.output,
+            documents=len(writer),
+            reused=writer.manifest.generation == before,
+            kept=sum(map(len, run.ids)) - run.done,
+            skipped=skipped,
+        )

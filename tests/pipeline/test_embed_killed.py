@@ -1,0 +1,88 @@
+"""kill -9 and a full disk while a corpus is embedded: no index, or all of it, and no work lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.index.stored_cases import SCHEMA, embed
+from tests.killed_processes import ask
+from tests.pipeline.embedded_corpora import write_corpus
+from vespa_colbert.index import Document, build_index
+
+DOCUMENTS, WINDOW = 12, 4
+
+
+def asked(folder: Path, **more: Any) -> dict[str, Any]:
+    corpus = write_corpus(folder / "corpus.jsonl", DOCUMENTS)
+    output = folder / "out" / "index"
+    output.parent.mkdir()
+    texts = {"corpus": str(corpus), "output": str(output), "log": str(folder / "log")}
+    return {**texts, "documents": DOCUMENTS, **more}
+
+
+def put_older(output: Path) -> None:
+    old = Document(id="old", fields={"text": "text", "contexts": ["text"]})
+    build_index([old], SCHEMA, embed, output, origin={"model": "older"})
+
+
+@pytest.mark.parametrize(
+    ("before", "moments", "steps"),
+    [
+        ("old", 1, 3),
+        pytest.param("old", 10, 40, marks=pytest.mark.slow),
+        pytest.param("none", 10, 40, marks=pytest.mark.slow),
+    ],
+)
+def test_a_killed_embed_goes_on_where_it_stopped(
+    tmp_path: Path, before: str, moments: int, steps: int
+) -> None:
+    given = asked(tmp_path, moments=moments, steps=steps)
+    output = Path(given["output"])
+    if before == "old":
+        put_older(output)
+
+    runs = ask("tests.pipeline.killed_embeds", given)["runs"]
+
+    assert len(runs) == moments + steps
+    for run in runs:
+        assert run["state"] in {before, "new"}, run
+        assert run["again"] == "new", run
+        assert run["left_again"] == [], run
+    killed = sum(run["killed"] for run in runs)
+    assert killed >= steps
+    # A window that was written is not embedded again: a kill costs one window at most.
+    texts = Path(given["log"]).read_text(encoding="utf-8").splitlines()
+    whole_runs = len(runs) + 1
+    most = whole_runs * DOCUMENTS + killed * WINDOW
+    assert len(texts) <= most + sum(not run["killed"] for run in runs) * DOCUMENTS
+    assert len(texts) > DOCUMENTS
+
+
+@pytest.mark.parametrize("before", ["old", pytest.param("none", marks=pytest.mark.slow)])
+def test_a_full_disk_leaves_the_index_that_was_there(tmp_path: Path, before: str) -> None:
+    given = asked(tmp_path, sizes=[0, 100, 1000])
+    if before == "old":
+        put_older(Path(given["output"]))
+
+    for run in ask("tests.pipeline.killed_embeds", given)["full"]:
+        assert run["error"] == "OutputError", run
+        assert "free some space" in run["message"]
+        assert run["state"] == before, run
+        assert set(run["left"]) <= {"index.partial/"}, run
+
+
+@pytest.mark.parametrize(
+    ("shards", "rounds"), [(2, 2), *(pytest.param(n, 20, marks=pytest.mark.slow) for n in (2, 5))]
+)
+def test_shards_that_end_at_once_make_one_whole_index(
+    tmp_path: Path, shards: int, rounds: int
+) -> None:
+    given = asked(tmp_path, shards=shards, rounds=rounds)
+
+    for codes, state, left in ask("tests.pipeline.rival_shards", given)["rounds"]:
+        assert codes == [0] * shards
+        assert state == "new"
+        assert left == ["index"]

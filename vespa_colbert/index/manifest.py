@@ -1,0 +1,210 @@
+"""What an index consists of: one small file, replaced by one rename, says it for a generation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vespa_colbert.errors import IndexFolderError
+from vespa_colbert.export.seal import check_seal, sealed
+from vespa_colbert.files import FileDigest
+from vespa_colbert.tensor import CellType, TensorType
+
+__all__ = [
+    "DELETED_PREFIX",
+    "MANIFEST_FILE",
+    "SEGMENTS_FOLDER",
+    "FieldKind",
+    "IndexManifest",
+    "SegmentEntry",
+    "check_origin",
+    "read_manifest",
+]
+
+MANIFEST_FILE = "manifest.json"
+SEGMENTS_FOLDER = "segments"
+DELETED_PREFIX = "deleted-"
+FORMAT = 2
+SHOWN = 80
+"""Characters of a fact that a message shows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldKind:
+    """What a tensor field holds.
+
+    Attributes:
+        type: Its type.
+        outer: The dimension of the places in a list of texts; empty where there is none.
+    """
+
+    type: TensorType
+    outer: str = ""
+
+    @property
+    def inner(self) -> TensorType:
+        """Type of the vectors of one text."""
+        return self.type.without(self.outer) if self.outer else self.type
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """How its cells are kept: of bfloat16 the upper halves of its float32 values."""
+        cells = self.type.cell_type
+        return np.dtype(np.uint16) if cells is CellType.BFLOAT16 else cells.dtype
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentEntry:
+    """A folder of documents that never changes.
+
+    Attributes:
+        name: Of the folder.
+        documents: How many it holds, deleted ones included.
+        deleted: How many of them are deleted.
+        rows: Field → token vectors.
+        files: File name → sha256 and size.
+        level: How often its documents were joined with others.
+    """
+
+    name: str
+    documents: int
+    rows: Mapping[str, int]
+    files: Mapping[str, FileDigest]
+    deleted: int = 0
+    level: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexManifest:
+    """A generation of an index.
+
+    Attributes:
+        schema: Name of the schema that said what is embedded.
+        fields: Its tensor fields.
+        origin: What the index was made with: name → checksum or version.
+        generation: Counts the changes.
+        segments: Where the documents are, in order.
+        deleted: The file that says which documents are deleted, by name; none where none is.
+    """
+
+    schema: str
+    fields: Mapping[str, FieldKind]
+    origin: Mapping[str, str]
+    generation: int = 0
+    segments: tuple[SegmentEntry, ...] = ()
+    deleted: Mapping[str, FileDigest] = field(default_factory=dict)
+
+    @property
+    def documents(self) -> int:
+        """How many documents there are, without deleted ones."""
+        return sum(each.documents - each.deleted for each in self.segments)
+
+    def rows(self, name: str) -> int:
+        """Return how many token vectors a field has, those of deleted documents included."""
+        return sum(each.rows[name] for each in self.segments)
+
+    @property
+    def files(self) -> dict[str, FileDigest]:
+        """All files that it speaks of, by their path in the index."""
+        found = dict(self.deleted)
+        for each in self.segments:
+            folder = f"{SEGMENTS_FOLDER}/{each.name}"
+            found |= {f"{folder}/{name}": digest for name, digest in each.files.items()}
+        return found
+
+    def text(self) -> str:
+        """Return the text of ``manifest.json``, its own checksum at the end."""
+        document = {
+            "format": FORMAT,
+            "schema": self.schema,
+            "generation": self.generation,
+            "fields": {
+                name: {"type": str(each.type), "outer": each.outer}
+                for name, each in self.fields.items()
+            },
+            "origin": dict(self.origin),
+            "deleted": {name: asdict(digest) for name, digest in self.deleted.items()},
+            "segments": [asdict(each) for each in self.segments],
+        }
+        return sealed(json.dumps(document, indent=1, ensure_ascii=False))
+
+
+def read_manifest(path: Path) -> IndexManifest:
+    """Return what an index says of itself.
+
+    Args:
+        path: The index folder.
+
+    Raises:
+        IndexFolderError: If there is none, it is damaged, or of another format.
+    """
+    file = path / MANIFEST_FILE
+    if not file.is_file():
+        unfinished = path.with_name(f"{path.name}.partial")
+        hint = (
+            f"{unfinished} is an unfinished one: run the same vespa-colbert embed again"
+            if (unfinished / MANIFEST_FILE).is_file()
+            else "make one with: vespa-colbert embed"
+        )
+        raise IndexFolderError(
+            f"{path}: expected an index with {MANIFEST_FILE}, found none; {hint}"
+        )
+    try:
+        data = file.read_bytes()
+        said = json.loads(data.decode("utf-8"))
+        if said["format"] == FORMAT:
+            check_seal(data)
+            return _parse(said)
+    except (ValueError, KeyError, TypeError) as error:
+        raise IndexFolderError(f"{file}: not a valid manifest ({error}); embed again") from error
+    raise IndexFolderError(
+        f"{file}: expected format {FORMAT}, got {said['format']!r:.20}; embed again"
+    )
+
+
+def _parse(said: Mapping[str, Any]) -> IndexManifest:
+    return IndexManifest(
+        schema=said["schema"],
+        generation=said["generation"],
+        fields={
+            name: FieldKind(type=TensorType.parse(each["type"]), outer=each["outer"])
+            for name, each in said["fields"].items()
+        },
+        origin=said["origin"],
+        deleted=_digests(said["deleted"]),
+        segments=tuple(
+            SegmentEntry(**{**each, "files": _digests(each["files"])}) for each in said["segments"]
+        ),
+    )
+
+
+def _digests(said: Mapping[str, Any]) -> dict[str, FileDigest]:
+    return {name: FileDigest(**each) for name, each in said.items()}
+
+
+def check_origin(path: Path, found: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    """Return nothing if an index was made with what is wanted.
+
+    Args:
+        path: The index folder.
+        found: What it was made with.
+        wanted: What it must have been made with; names absent here are not compared.
+
+    Raises:
+        IndexFolderError: If it was made with something else; both are named.
+    """
+    for name, value in wanted.items():
+        if (got := found.get(name)) != value:
+            raise IndexFolderError(
+                f"{path}: made with {name} {_shown(got)}, expected {_shown(value)}; "
+                "embed again, or name the other index"
+            )
+
+
+def _shown(value: str | None) -> str:
+    return "nothing said" if value is None else f"{value!r:.{SHOWN}}"

@@ -1,0 +1,101 @@
+"""What is to be embedded, and what an index remembers of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from vespa_colbert.app import Schema
+from vespa_colbert.embedder import Runtime
+from vespa_colbert.embedder.pooling import UNPOOLED, TokenPooling
+from vespa_colbert.errors import SpecError
+from vespa_colbert.export import ModelFolder
+from vespa_colbert.index import embedded_fields, tensor_fields
+
+__all__ = ["EmbedRequest", "OnError", "index_origin", "require_fed"]
+
+SKIPPED = ".skipped.jsonl"
+
+OnError = Literal["fail", "skip"]
+"""What becomes of a line that cannot be embedded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbedRequest:
+    """What is to be embedded.
+
+    Attributes:
+        corpus: JSON lines with ``_id``, ``title`` and ``text``.
+        model: The model folder.
+        schema: Its tensor fields say what is embedded and how it is stored.
+        output: The index folder.
+        threads: How many texts go through the model at a time; 0 for one a processor.
+        on_error: Whether a bad line ends it, or is passed over and reported.
+        pooling: How many vectors of a document are left.
+        runtime: What computes the vectors.
+
+    Raises:
+        SpecError: If vectors are pooled that Vespa itself makes, which it cannot pool.
+    """
+
+    corpus: Path
+    model: ModelFolder
+    schema: Schema
+    output: Path
+    threads: int = 0
+    on_error: OnError = "fail"
+    pooling: TokenPooling = UNPOOLED
+    runtime: Runtime = "onnxruntime"
+
+    def __post_init__(self) -> None:
+        if self.pooling.is_active:
+            require_fed(self.schema)
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """What an index is made with, whatever the corpus."""
+        stated = index_origin(self.model, self.schema)
+        return {**stated, "pooling": str(self.pooling), "runtime": self.runtime}
+
+    @property
+    def report(self) -> Path:
+        """The file of the lines that were passed over."""
+        return self.output.with_name(f"{self.output.name}{SKIPPED}")
+
+
+def index_origin(model: ModelFolder, schema: Schema) -> dict[str, str]:
+    """Return what an index must have been made with to fit a model and a schema.
+
+    The schema counts by its tensor fields alone: a changed rank expression needs no new index.
+    """
+    facts = json.dumps(asdict(model.embedder), sort_keys=True)
+    fields = json.dumps(
+        [[each.name, each.type, *each.indexing] for each in tensor_fields(schema)], sort_keys=True
+    )
+    kinds = ", ".join(f"{each.name} {each.type}" for each in tensor_fields(schema))
+    return {
+        "dim": str(model.embedder.dim),
+        "types": kinds,
+        "model": model.checksum,
+        "tokenizer": model.files[model.tokenizer_path.name].sha256,
+        "embedder": hashlib.sha256(facts.encode()).hexdigest(),
+        "fields": hashlib.sha256(fields.encode()).hexdigest(),
+    }
+
+
+def require_fed(schema: Schema) -> None:
+    """Return nothing if token vectors are fed, so that they may be pooled.
+
+    Raises:
+        SpecError: If a field is filled by Vespa's own embedder, which cannot pool.
+    """
+    for name, each in embedded_fields(schema).items():
+        if each.holds_tokens and not schema.field(name).in_document:
+            raise SpecError(
+                f"schema {schema.name}, field {name}: Vespa's own embedder fills it and cannot "
+                "pool, so that what it serves would not be what is here; generate the application "
+                'with embeddings = "client" under [tokens], and feed the vectors'
+            )
