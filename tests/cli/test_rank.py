@@ -89,10 +89,21 @@ def test_hits_nearest_neighbours_and_words_of_the_query(run: Run, package: Path)
         *("rank", package, "-p", "near", "-d", file, "--json"),
         *("-t", "spot=[0,0]", "--nearest", "here:spot=spot", "-n", 1),
     ).json
+    all_of_them: Any = run(
+        *("rank", package, "-p", "near", "-d", file, "--json", "-t", "spot=[0,0]"),
+        *("--nearest", "here:spot=spot", "--target-hits", 1),
+    ).json
+    first: Any = run(
+        *("rank", package, "-p", "near", "-d", file, "--json", "-t", "spot=[3,4]"),
+        *("--nearest", "here:spot=spot", "--target-hits", 1),
+    ).json
     words: Any = run("rank", package, "-p", "words", "-d", file, "-q", "FOX", "--json").json
     nothing = run("rank", package, "-p", "words", "-d", file, "-q", "wolf")
 
     assert [(hit["id"], hit["relevance"]) for hit in near] == [("id:n:doc::b", 0.5)]
+    # One is wanted: the first document is near when it is looked at, the second only if nearer.
+    assert [hit["id"] for hit in all_of_them] == ["id:n:doc::b", "a"]
+    assert [hit["id"] for hit in first] == ["a"]
     assert list(near[0]["match-features"].values()) == [1.0]
     assert [hit["id"] for hit in words] == ["a"]
     assert nothing.out == "no document matches by words\n"

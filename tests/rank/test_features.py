@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,19 @@ def test_closeness_and_distance_measure_from_the_nearest_neighbor_of_the_query(
     ranker_for: RankerFor, expression: str, values: list[float]
 ) -> None:
     assert scores(ranker_for(expression), NEAREST) == values
+
+
+def test_nearest_neighbours_with_target_hits_find_documents(ranker_for: RankerFor) -> None:
+    ranker = ranker_for("1")
+    # Only the first document has vectors; the other one is never found by them.
+    limited = tuple(replace(each, target_hits=5) for each in NEAREST.nearest)
+
+    assert ranker.candidates(NEAREST).tolist() == [0, 1]
+    assert ranker.candidates(replace(NEAREST, nearest=limited)).tolist() == [0]
+    assert ranker.candidates(replace(NEAREST, nearest=limited[:1])).tolist() == [0]
+    # One of them that says no number leaves all documents, as where something else finds them too.
+    mixed = (limited[0], NEAREST.nearest[1])
+    assert ranker.candidates(replace(NEAREST, nearest=mixed)).tolist() == [0, 1]
 
 
 def test_bm25_takes_its_settings_from_rank_properties(ranker_for: RankerFor) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from vespa_colbert.cli.console import print_json, print_line
+from vespa_colbert.cli.console import Console, print_json, print_line
+from vespa_colbert.cli.flags import Given, takes_flags
 from vespa_colbert.cli.options import (
     AppOption,
     IndexOption,
@@ -21,10 +22,39 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vespa_colbert.pipeline import Searcher
+    from vespa_colbert.pipeline.candidates import Finding
     from vespa_colbert.pipeline.search import MatchedToken
     from vespa_colbert.recipe import Recipe
 
 
+FINDING: dict[str, Any] = {
+    "by": Annotated[
+        str | None,
+        typer.Option(
+            "--candidates",
+            help="What finds documents: query (as the package asks), all, nearest (to each query "
+            "token), scan (as approximate:false), graph (HNSW, beside the index) or words (bm25).",
+        ),
+    ],
+    "target_hits": Annotated[
+        int | None,
+        typer.Option("--target-hits", min=1, help="Documents for each token, or for the words."),
+    ],
+    "explore": Annotated[
+        int | None, typer.Option("--explore", min=1, help="Of the graph: vectors kept in view.")
+    ],
+    "max_links": Annotated[
+        int | None, typer.Option("--max-links", min=2, help="Of the graph: links of a vector.")
+    ],
+    "neighbors_to_explore": Annotated[
+        int | None,
+        typer.Option("--neighbors-to-explore", min=1, help="Of the graph: looked at on insert."),
+    ],
+    "rebuild": Annotated[bool | None, typer.Option("--build-graph", help="Build the graph again.")],
+}
+
+
+@takes_flags("finding", FINDING)
 def command(
     text: Annotated[str, typer.Argument(help="The question.")],
     application: AppOption = None,
@@ -36,6 +66,7 @@ def command(
     hits: Annotated[int | None, typer.Option("-n", "--hits", min=1, help="Hits shown.")] = None,
     recipe: RecipeOption = None,
     as_json: JsonFlag = False,
+    finding: Given | None = None,
 ) -> None:
     """Rank the index by a profile of the package's own schema, and show why.
 
@@ -46,7 +77,8 @@ def command(
     said = load_recipe(recipe)
     searcher = open_searcher(said, application, index, model)
     name = profile or search_profile(said, searcher.schema.profile_names)
-    found = searcher.search(text, name, hits=hits or said.search.hits)
+    chosen = _finding(finding or {})
+    found = searcher.search(text, name, hits=hits or said.search.hits, finding=chosen)
     if as_json:
         print_json([
             {
@@ -70,6 +102,25 @@ def command(
             print_line(f"     {shown}")
 
 
+def _finding(given: Given) -> Finding:
+    """Return how documents are found."""
+    from vespa_colbert.index.token_graph import GraphOptions
+    from vespa_colbert.pipeline.candidates import By, Finding
+
+    known = get_args(By)
+    if (chosen := given.get("by", "query")) not in known:
+        raise typer.BadParameter(
+            f"expected {', '.join(known)}, got {chosen!r}", param_hint="--candidates"
+        )
+    options = ("explore", "max_links", "neighbors_to_explore")
+    return Finding(
+        by=chosen,
+        target_hits=given.get("target_hits", 0),
+        graph=GraphOptions(**{name: given[name] for name in options if name in given}),
+        rebuild=bool(given.get("rebuild")),
+    )
+
+
 def strongest(matched: Sequence[MatchedToken], count: int = 8) -> str:
     """Return the best matches of words as one line, markers and the like left out."""
     words = [each for each in matched if each.query_token.strip("#").isalnum()]
@@ -89,4 +140,5 @@ def open_searcher(
         index or said.index.output,
         read_model_folder(model or said.export.output),
         threads=said.index.threads,
+        say=Console().say,
     )

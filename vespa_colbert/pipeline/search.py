@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vespa_colbert.app import Schema, read_application, read_package
+from vespa_colbert.app import Query, Schema, read_application, read_package
 from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.embedder import LocalEmbedder
+from vespa_colbert.embedder.pooling import NOT_POOLED, TokenPooling
 from vespa_colbert.errors import SpecError
 from vespa_colbert.export import ModelFolder
 from vespa_colbert.index import LocalIndex, embedded_passages, open_index
 from vespa_colbert.index.lexical import plain_tokens
-from vespa_colbert.index.rows import text_tensor
-from vespa_colbert.pipeline.corpus import index_origin
+from vespa_colbert.index.rows import DocumentRows, text_tensor
+from vespa_colbert.index.token_graph import TokenGraph
+from vespa_colbert.pipeline.candidates import (
+    Finding,
+    TokenSearch,
+    field_graph,
+    found_by_condition,
+    found_by_words,
+    nearest_items,
+    token_search,
+)
+from vespa_colbert.pipeline.embed_request import index_origin, require_fed
 from vespa_colbert.pipeline.onnx_models import open_onnx
+from vespa_colbert.pipeline.other_models import FilledTensors, OtherModels
 from vespa_colbert.pipeline.query import other_inputs, package_queries, query_tensors, token_inputs
-from vespa_colbert.rank import Hit, Ranker, RankQuery
+from vespa_colbert.pipeline.reporter import Silent
+from vespa_colbert.rank import Hit, NearestNeighbor, Ranker, RankQuery
 from vespa_colbert.rank.alignment import Alignment, align
-from vespa_colbert.rank.documents import Tokenize, index_documents
+from vespa_colbert.rank.documents import Documents, FieldTensors, Tokenize, index_documents
 from vespa_colbert.rank.expand import calls
-from vespa_colbert.rank.features.distance import METRICS, closenesses
 from vespa_colbert.tensor import CellType, Tensor
 
 __all__ = ["MatchedToken", "Searcher", "only_schema"]
+
+AS_ASKED = Finding()
+"""Documents are found as the package asks for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +92,23 @@ def _with_fed_fields(schema: Schema, application: Path) -> Schema:
     return replace(schema, fields=tuple(made)) if fed else schema
 
 
+class _Telling(Silent):
+    """A reporter that passes lines on, and no progress."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._line = say
+
+    def say(self, text: str) -> None:
+        """Pass one line on."""
+        self._line(text)
+
+
+def _measured_from(query: Query | None) -> tuple[NearestNeighbor, ...]:
+    """Return what closeness is measured from; what it finds is found by the condition."""
+    found = () if query is None else nearest_items(query.where)
+    return tuple(replace(each, target_hits=0) for each in found)
+
+
 def _components(tensor: Tensor) -> int:
     """Return how many components of a token vector a tensor holds."""
     packed = tensor.type.cell_type is CellType.INT8
@@ -93,6 +126,7 @@ class Searcher:
         *,
         threads: int = 0,
         tokenize: Tokenize = plain_tokens,
+        say: Callable[[str], None] = lambda _line: None,
     ) -> None:
         """Open everything and check that it fits together.
 
@@ -103,10 +137,12 @@ class Searcher:
             model: The model folder.
             threads: Of ONNX Runtime; 0 for one a core.
             tokenize: Text → terms, for bm25; plain words by default.
+            say: Hears of what takes long.
 
         Raises:
             IndexFolderError: If the index was made with another model or other fields.
-            SpecError: If the package has not exactly one schema.
+            SpecError: If the package has not exactly one schema, or the index is pooled and Vespa's
+                own embedder fills what it holds.
         """
         self.application = application
         self.schema = only_schema(application)
@@ -115,12 +151,30 @@ class Searcher:
             if isinstance(index, Path)
             else index
         )
-        self._documents = index_documents(self.index)
+        self.pooling = TokenPooling.parse(self.index.origin.get("pooling", NOT_POOLED))
+        if self.pooling.is_active:
+            require_fed(self.schema)
+        self._folder = index if isinstance(index, Path) else None
+        self._graphs: dict[tuple[str, str], TokenGraph] = {}
+        self._say = say
+        self._others = OtherModels(application, self.schema, threads=threads)
+        self._documents = self._filled(index_documents(self.index))
         self._tokenize = tokenize
         self.embedder = LocalEmbedder(model, threads=threads)
         self._queries = package_queries(application)
         self._rankers: dict[str, Ranker] = {}
         self._last: tuple[str, TokenVectors] | None = None
+
+    def _filled(self, documents: Documents) -> Documents:
+        """Return documents with the fields that other models fill, made when they are read."""
+        reporter, folder = _Telling(self._say), self.index.path.parent
+
+        def made(name: str) -> DocumentRows | FieldTensors:
+            return self._others.tensors(name, self.index.documents, folder, reporter)
+
+        if not self._others.fields:
+            return documents
+        return replace(documents, tensors=FilledTensors(documents.tensors, self._others, made))
 
     def ranker(self, profile: str) -> Ranker:
         """Return the ranker of a profile, made when first asked for."""
@@ -139,19 +193,21 @@ class Searcher:
         """Return a question with the tensors that a profile asks for, embedded once.
 
         Raises:
-            SpecError: If it asks for tensors that are no token vectors.
+            SpecError: If it asks for tensors that no model of the package makes.
         """
-        asked = self.ranker(profile).profile
+        asked, query = self.ranker(profile).profile, self._queries.get(profile)
+        tensors = dict[str, Tensor]()
         if others := other_inputs(asked):
-            raise SpecError(
-                f"rank profile {profile}: query({others[0]}) is filled by another model than that "
-                "of token vectors, which does not run here; vespa-colbert rank takes it with "
-                "--query-tensor"
-            )
-        inputs = token_inputs(asked)
-        if not inputs:
-            return RankQuery(text=text)
-        return RankQuery(text=text, tensors=query_tensors(inputs, self._vectors(text)))
+            if query is None or not self._others.fills(query, others):
+                raise SpecError(
+                    f"rank profile {profile}: query({others[0]}) is filled by another model than "
+                    "that of token vectors, which is not in the package; vespa-colbert rank takes "
+                    "it with --query-tensor"
+                )
+            tensors |= self._others.query_tensors(asked, query, others, text)
+        if inputs := token_inputs(asked):
+            tensors |= query_tensors(inputs, self._vectors(text))
+        return RankQuery(text=text, tensors=tensors, nearest=_measured_from(query))
 
     def _vectors(self, text: str) -> TokenVectors:
         """Return the token vectors of a question; the last one's are kept for the next profile."""
@@ -159,31 +215,50 @@ class Searcher:
             self._last = (text, self.embedder.embed(text, "query"))
         return self._last[1]
 
-    def search(self, text: str, profile: str, *, hits: int = 10) -> list[Hit]:
-        """Return the best hits of a question, best first."""
+    def search(
+        self, text: str, profile: str, *, hits: int = 10, finding: Finding = AS_ASKED
+    ) -> list[Hit]:
+        """Return the best hits of a question, best first.
+
+        Args:
+            text: The question.
+            profile: Name of the rank profile.
+            hits: How many.
+            finding: What finds the documents that are ranked; as the package asks by default.
+        """
         query = self.query(text, profile)
         return self.ranker(profile).rank(
-            query, hits=hits, candidates=self.candidates(query, profile)
+            query, hits=hits, candidates=self.candidates(query, profile, finding)
         )
 
-    def candidates(self, query: RankQuery, profile: str) -> NDArray[np.int64] | None:
-        """Return what the tokens of a query find, if the profile is asked so; ``None`` if not.
+    def candidates(
+        self, query: RankQuery, profile: str, finding: Finding = AS_ASKED
+    ) -> NDArray[np.int64] | None:
+        """Return what finds the documents that a profile ranks; ``None`` for what it matches.
 
-        The nearest documents are found exactly; Vespa's graph may miss some of them.
+        Where the package asks by vectors the nearest are found exactly, as many as it says; Vespa's
+        graph may miss some of them.
         """
-        asked = self._queries.get(profile)
-        if asked is None or asked.nearest is None:
-            return None
-        nearest, ranker = asked.nearest, self.ranker(profile)
-        rows = ranker.documents.tensors[nearest.field]
-        metric = METRICS[ranker.compiled.distance_metric(nearest.field)]
-        found: set[int] = set()
-        for name in nearest.names(nearest.most):
-            if name in query.tensors:
-                closeness = closenesses(rows, query.tensors[name], metric)
-                best = np.argsort(-closeness, kind="stable")[: nearest.target_hits]
-                found.update(best[closeness[best] > metric.furthest].tolist())
-        return np.array(sorted(found), np.int64)
+        asked, ranker = self._queries.get(profile), self.ranker(profile)
+        nearest = None if asked is None else asked.nearest
+        if finding.by == "all":
+            return ranker.documents.everything
+        if finding.by == "words":
+            return found_by_words(ranker, query, finding.target_hits)
+        if finding.by == "query" and nearest is None:
+            return found_by_condition(ranker, query, "" if asked is None else asked.where)
+        wanted = token_search(ranker, query, nearest, finding.target_hits)
+        if finding.by == "graph":
+            return wanted.by_graph(self._graph(wanted, finding))
+        return wanted.exact(ranker, by_scan=finding.by == "scan")
+
+    def _graph(self, wanted: TokenSearch, finding: Finding) -> TokenGraph:
+        """Return the graph of a field, opened or built when first asked for."""
+        if (key := (wanted.field, wanted.metric)) not in self._graphs:
+            self._graphs[key] = field_graph(
+                self.index, wanted, finding, folder=self._folder, say=self._say
+            )
+        return self._graphs[key]
 
     def matched_tokens(self, text: str, profile: str, hit: Hit) -> list[MatchedToken]:
         """Return for each query token the document token that answers it, by the profile's field.

@@ -18,11 +18,14 @@ class NearestNeighbor:
         field: A tensor field with a distance metric.
         tensor: Name of the query's tensor: x for ``query(x)``.
         label: What ``closeness(label,…)`` and ``distance(label,…)`` know it by.
+        target_hits: Documents that it finds, as with ``approximate: false``; 0 where what it finds
+            does not limit what is ranked.
     """
 
     field: str
     tensor: str
     label: str = ""
+    target_hits: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from vespa_colbert.embedder import LocalEmbedder, Role
+from vespa_colbert.embedder.pooling import TokenPooling
 from vespa_colbert.index import LocalIndex
 from vespa_colbert.index.rows import text_tensor
 from vespa_colbert.rank import Ranker, RankQuery
 from vespa_colbert.rank.language.nodes import Node
-from vespa_colbert.tensor import Tensor, TensorType, cells_of
+from vespa_colbert.tensor import CellType, Dimension, Tensor, TensorType, cells_of
 from vespa_colbert.vespa_java import EmbedderComponent, EmbedderFiles, VespaJava
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "JavaScores",
     "LocalEmbeddings",
     "LocalScores",
+    "PooledEmbeddings",
     "ScoreCase",
     "ScoreJudge",
     "TextCase",
@@ -139,6 +141,42 @@ class JavaEmbeddings:
             attention=tuple(one.attention_mask.tolist()),
             tensors={destination: each.tensor for destination, each in found.items()},
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PooledEmbeddings:
+    """A judge whose vectors of documents are pooled, as whoever feeds them pools them.
+
+    Attributes:
+        judge: Makes the vectors.
+        pooling: How they are pooled.
+        dim: Components of a token vector; they are pooled before any are cut off.
+    """
+
+    judge: EmbeddingJudge
+    pooling: TokenPooling
+    dim: int
+
+    def embed(self, case: TextCase) -> Embedded:
+        """Return what the judge makes of a text, pooled if it is a document's."""
+        if case.document is None:
+            return self.judge.embed(case)
+        wide = {
+            name: TensorType(
+                CellType.FLOAT,
+                (
+                    *(Dimension(each) for each in kind.mapped),
+                    Dimension(kind.indexed[0], self.dim),
+                ),
+            )
+            for name, kind in case.targets.items()
+        }
+        made = self.judge.embed(replace(case, targets=wide))
+        tensors = {}
+        for name, kind in case.targets.items():
+            pooled = self.pooling.pool(made.tensors[name].values.astype(np.float32))
+            tensors[name] = Tensor.rows(kind, cells_of(pooled, kind))
+        return replace(made, tensors=tensors)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,86 @@
+"""``search --candidates`` and ``embed --pool-factor``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import WORDS, Run, write_corpus
+from tests.cli.test_feed import write_model_folder
+from tests.required import import_or_skip
+
+
+@pytest.fixture(scope="module", name="recipe")
+def recipe_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("candidates")
+    write_model_folder(folder / "model")
+    write_corpus(folder / "corpus.jsonl")
+    (folder / "recipe.toml").write_text(
+        """
+        [export]
+        output = "model"
+        [app]
+        output = "app"
+        [tokens]
+        embeddings = "client"
+        retrieval = true
+        [corpus]
+        path = "corpus.jsonl"
+        [index]
+        output = "index"
+        feed = "feed.jsonl"
+        pool-factor = 2
+        """
+    )
+    return folder / "recipe.toml"
+
+
+def test_pooled_vectors_are_searched_by_each_kind_of_candidates(run: Run, recipe: Path) -> None:
+    import_or_skip("faiss").omp_set_num_threads(1)
+    assert run("generate", "-r", recipe).code == 0
+    pooled: Any = run("embed", "-r", recipe, "--json").json
+    again: Any = run("embed", "-r", recipe, "--json").json
+    ask = ("search", "a rose", "-r", recipe, "-n", len(WORDS), "--json")
+    for profile in ("token_retrieval_int8", "max_sim_float"):
+        every: Any = run(*ask, "-p", profile, "--candidates", "all").json
+        assert len(every) == len(WORDS)
+        for kind in ("nearest", "scan", "graph", "query"):
+            ran = run(*ask, "-p", profile, "--candidates", kind, "--target-hits", 2)
+            found: Any = ran.json
+            assert {each["id"] for each in found} <= {each["id"] for each in every}
+            assert len(found) >= 2
+            built = kind == "graph"
+            assert ("building a graph" in ran.err) == built, ran.err
+        rebuilt = run(*ask, "-p", profile, "--candidates", "graph", "--build-graph")
+        assert "building a graph" in rebuilt.err
+    words: Any = run(*ask, "-p", "max_sim_float", "--candidates", "words").json
+    assert {each["id"] for each in words} == {"d0", "d1", "d2", "d4"}
+    plain: Any = run("embed", "-r", recipe, "--json", "--pool-factor", 1).json
+    assert (pooled["reused"], again["reused"], plain["reused"]) == (False, True, False)
+    assert pooled["rows"]["colbert_float"] < plain["rows"]["colbert_float"]
+    stale = run(*ask, "-p", "max_sim_float", "--candidates", "graph")
+    assert stale.code == 1
+    assert "built from vectors" in stale.err
+    assert "--build-graph" in stale.err
+
+
+def test_what_finds_documents_has_a_name(run: Run, recipe: Path) -> None:
+    ran = run("search", "a rose", "-r", recipe, "--candidates", "magic")
+
+    assert ran.code != 0
+    assert "magic" in ran.err or "index" in ran.err
+
+
+def test_vespas_own_vectors_are_not_pooled(run: Run, recipe: Path, tmp_path: Path) -> None:
+    text = recipe.read_text().replace('embeddings = "client"', "").replace('"app"', '"vespa"')
+    other = recipe.with_name("vespa.toml")
+    other.write_text(text)
+    assert run("generate", "-r", other).code == 0
+
+    ran = run("embed", "-r", other, "-o", tmp_path / "index")
+
+    assert ran.code == 1
+    assert "cannot pool" in ran.err
+    assert not (tmp_path / "index").exists()
