@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,20 @@ def test_memory_and_disk_are_bytes_times_documents_times_copies(package: Path) -
     assert schema.disk == schema.paged + schema.saved + schema.document_store
 
 
+def test_weights_of_tokens_are_at_most_as_many_as_tokens(package: Path) -> None:
+    path = package / "schemas" / "doc.sd"
+    weights = "field words type tensor<bfloat16>(t{}) { indexing: attribute }"
+    path.write_text(SCHEMA.replace("    document doc {", f"    document doc {{ {weights}"))
+    (schema,) = plan_application(package, 1000, THREE).schemas
+    (words,) = (each for each in schema.fields if each.name == "words")
+    assert {each.name for each in schema.fields if each.is_at_most} == {"words"}
+    assert (words.vectors, words.vector_bytes) == (3, 2)
+    # Where the tensor lies; the count and three labels of 4 bytes, and three cells of 2, in fours.
+    assert words.bytes_a_document == 4 + (4 + 3 * 4) + 8
+    # Two numbers, the dimension's name, how many there are, three labels of 1 + 6, three cells.
+    assert words.stored.saved == 4 + 4 + 2 + 1 + 3 * 7 + 3 * 2
+
+
 def test_a_node_ranks_its_share_of_what_matches_and_its_own_window(package: Path) -> None:
     (schema,) = plan_application(package, 1000, THREE).schemas
     (profile,) = schema.profiles
@@ -148,3 +163,50 @@ def test_a_package_without_tensors_is_refused(tmp_path: Path) -> None:
     (tmp_path / "schemas" / "doc.sd").write_text("schema doc { document doc { } }")
     with pytest.raises(SpecError, match="tensor field"):
         plan_application(tmp_path, 1, THREE)
+
+
+RESIDUALS = (
+    "map(map_subspaces(unpack_bits(attribute(r)), f(b)(tensor<float>(x[16])(b{x:(x * 2)}) + 2 * "
+    "tensor<float>(x[16])(b{x:(x * 2 + 1)}))), f(k)(if(k < 2, if(k < 1, -0.5, -0.1), 0.3)))"
+)
+CODED = f"""schema doc {{
+    document doc {{
+        field r type tensor<int8>(c{{}},dt{{}},x[4]) {{
+            indexing: attribute
+        }}
+    }}
+    constant centroids {{
+        file: files/centroids.json
+        type: tensor<float>(c{{}},x[16])
+    }}
+    rank-profile rebuilt {{
+        inputs {{
+            query(qt) tensor<float>(qt{{}},x[16])
+        }}
+        function vectors() {{
+            expression: l2_normalize({RESIDUALS} + constant(centroids), x)
+        }}
+        first-phase {{
+            expression: sum(reduce(sum(query(qt) * vectors, x), max, dt, c), qt)
+        }}
+    }}
+}}
+"""
+
+
+def test_centroids_and_the_rebuilding_of_vectors_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "schemas").mkdir()
+    (tmp_path / "schemas" / "doc.sd").write_text(CODED)
+    lengths = Lengths(document=10, query=4)
+    (schema,) = plan_application(tmp_path, 100, lengths).schemas
+    (constant,) = schema.constants
+    assert (constant.name, constant.cell_bytes) == ("centroids", 0)
+    assert "cannot be read" in constant.fault  # a file that is not there is not free of charge
+    (tmp_path / "files").mkdir()
+    blocks = {str(label): [0.5] * 16 for label in range(3)}
+    (tmp_path / "files" / "centroids.json").write_text(json.dumps({"blocks": blocks}))
+    (schema,) = plan_application(tmp_path, 100, lengths).schemas
+    assert schema.constant_bytes == 3 * 16 * 4
+    ((phase,),) = (each.phases for each in schema.profiles)
+    # 4 query tokens of 16 products and sums; 32 bits, and weight, sum, square, its sum, quotient.
+    assert phase.operations == 10 * (4 * 16 * 2 + 32 + 16 * 5)

@@ -9,6 +9,7 @@ from vespa_colbert.app.application import MINIMUM_VESPA_VERSION
 from vespa_colbert.app.cross_encoder import CrossEncoder
 from vespa_colbert.app.dense_embedder import DenseEmbedder
 from vespa_colbert.app.nodes import ONE_NODE, Cloud, Nodes
+from vespa_colbert.app.residual_vectors import ResidualVectors
 from vespa_colbert.export.dense_spec import Similarity
 from vespa_colbert.tensor import CellType
 
@@ -23,6 +24,7 @@ __all__ = [
     "Layout",
     "LexicalWeights",
     "Mode",
+    "ResidualVectors",
     "Storage",
     "TokenRetrieval",
     "Words",
@@ -183,6 +185,7 @@ class AppOptions:
         chunker: Who cuts the text, in the layout ``chunks``.
         chunk_length: Characters of a chunk of fixed length, about.
         token_retrieval: How documents are found by token vectors; ``None`` for not at all.
+        residual: The codec of token vectors that are kept as residuals; ``None`` for none.
         dense: Vectors of whole texts; ``None`` for none.
         lexical: Weights of tokens that are sent; ``None`` for none.
         fusion: How words and vectors are brought together; ``None`` for not at all.
@@ -208,6 +211,7 @@ class AppOptions:
     chunker: Chunker = "fixed-length"
     chunk_length: int = 1024
     token_retrieval: TokenRetrieval | None = None
+    residual: ResidualVectors | None = None
     dense: DenseVectors | None = None
     lexical: LexicalWeights | None = None
     fusion: Fusion | None = None

@@ -22,7 +22,10 @@ VERBS = (
     "demo",
     "init",
     "inspect",
+    "check",
+    "diagnose",
     "export",
+    "models",
     "templates",
     "generate",
     "validate",
@@ -30,10 +33,14 @@ VERBS = (
     "diff",
     "upgrade",
     "embed",
+    "index",
     "feed",
+    "train-codec",
+    "compress",
     "search",
     "query",
     "rank",
+    "rerank",
     "mine",
     "train",
     "head",
@@ -80,7 +87,10 @@ def options(
 
 for verb in VERBS:
     module = importlib.import_module(f"vespa_colbert.cli.{verb.replace('-', '_')}")
-    app.command(verb)(module.command)
+    if hasattr(module, "app"):
+        app.add_typer(module.app, name=verb)
+    else:
+        app.command(verb)(module.command)
 
 
 def main() -> None:

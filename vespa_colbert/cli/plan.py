@@ -160,7 +160,7 @@ def _memory_lines(schema: SchemaPlan) -> list[str]:
         (
             each.name,
             str(each.type),
-            _count(each.vectors),
+            f"{'at most ' if each.is_at_most else ''}{_count(each.vectors)}",
             str(each.vector_bytes),
             f"{each.bytes_a_document:,.0f}",
             " ".join(each.settings) or "-",
@@ -171,6 +171,13 @@ def _memory_lines(schema: SchemaPlan) -> list[str]:
         ("memory of tensor attributes", _size(schema.memory)),
         ("the same, growing stores at their fullest", _size(schema.reserved)),
         ("  on each node", _size(schema.reserved / cluster.nodes)),
+        *(
+            (
+                f"constant {each.name} {each.type}, its cells on each node",
+                f"not known: {each.fault}" if each.fault else _size(each.cell_bytes),
+            )
+            for each in schema.constants
+        ),
         ("disk: paged attributes", _size(schema.paged)),
         ("disk: saved attributes", _size(schema.saved)),
         ("disk: documents, not compressed", _size(schema.document_store)),
@@ -270,11 +277,21 @@ def _schema_json(schema: SchemaPlan, query: _Query) -> dict[str, Any]:
                 "field": each.name,
                 "type": str(each.type),
                 "vectors": each.vectors,
+                "at-most": each.is_at_most,
                 "vector-bytes": each.vector_bytes,
                 "document-bytes": each.bytes_a_document,
                 "settings": each.settings,
             }
             for each in schema.fields
+        ],
+        "constants": [
+            {
+                "constant": each.name,
+                "type": str(each.type),
+                "cell-bytes-on-a-node": each.cell_bytes,
+                "fault": each.fault or None,
+            }
+            for each in schema.constants
         ],
         "memory-bytes": schema.memory,
         "reserved-bytes": schema.reserved,

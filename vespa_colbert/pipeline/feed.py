@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vespa_colbert.app import Schema
 from vespa_colbert.app.field import Field
-from vespa_colbert.arrays import TokenVectors
+from vespa_colbert.app.sent import document_example
 from vespa_colbert.embedder import LocalEmbedder
+from vespa_colbert.embedder.pooling import UNPOOLED, TokenPooling, pooled_embedding
 from vespa_colbert.errors import ArrayError, CollectionError, IndexFolderError, SpecError
 from vespa_colbert.export import ModelFolder
 from vespa_colbert.index import (
@@ -25,13 +26,13 @@ from vespa_colbert.index import (
     read_index,
     write_feed,
 )
-from vespa_colbert.index.embedding import EmbeddedField, FieldCells
+from vespa_colbert.index.embedding import Embed, EmbeddedField, FieldCells
 from vespa_colbert.index.indexing import read_embed_statement
 from vespa_colbert.pipeline.corpus import index_origin
 from vespa_colbert.tensor import Tensor, TensorType
 from vespa_colbert.tensor.document_json import tensor_from_json
 
-__all__ = ["FeedOptions", "feed_corpus", "open_feed"]
+__all__ = ["FeedOptions", "check_corpus", "feed_corpus", "given_fields", "open_feed"]
 
 CLIENT = "client"
 """What stands for the embedder in a statement that is carried out here."""
@@ -49,6 +50,7 @@ class FeedOptions:
             empty, title and text, or the list of contexts.
         threads: Of ONNX Runtime; 0 for one a core.
         given: Tensor fields that no model here fills: they stand in the corpus under ``_tensors``.
+        pooling: How many vectors of a document are left, where they are made here.
     """
 
     namespace: str
@@ -57,6 +59,7 @@ class FeedOptions:
     embed: str = ""
     threads: int = 0
     given: frozenset[str] = frozenset()
+    pooling: TokenPooling = UNPOOLED
 
 
 def open_feed(
@@ -91,9 +94,10 @@ def open_feed(
         raise SpecError(_no_model(schema, made))
     embedded = [_embedded(schema, each, options.embed) for each in made]
     embedder = LocalEmbedder(model, threads=options.threads)
+    embed = pooled_embedding(lambda text: embedder.embed(text, "document"), options.pooling)
 
     def tensors(_position: int, document: Document) -> Mapping[str, Tensor]:
-        return {**_given(given, document), **_embed(embedded, document, embedder)}
+        return {**_given(given, document), **_embed(embedded, document, embed)}
 
     return Feed(documents=documents, fields=fields, tensors=tensors, is_costly=True)
 
@@ -106,33 +110,68 @@ def _no_model(schema: Schema, fields: list[Field]) -> str:
     )
 
 
+def given_fields(schema: Schema) -> frozenset[str]:
+    """Return the tensor fields of documents that no index has: token vectors do not fill them."""
+    embedded = {name for name, each in embedded_fields(schema).items() if each.holds_tokens}
+    documents = (each for each in schema.document_fields if each.tensor_type is not None)
+    return frozenset(each.name for each in documents if each.name not in embedded)
+
+
+def check_corpus(corpus: Path, schema: Schema) -> None:
+    """Return nothing if each line of a corpus brings the tensors that no index has.
+
+    Raises:
+        CollectionError: If a line is bad, lacks one, or has one of another type.
+    """
+    if kinds := _given_types(schema):
+        for document in iterate_corpus(corpus):
+            _given(kinds, document)
+
+
 def feed_corpus(
-    index: LocalIndex,
-    path: Path,
-    *,
-    namespace: str,
-    schema: Schema,
-    given: frozenset[str] = frozenset(),
+    index: LocalIndex, path: Path, *, namespace: str, schema: Schema, corpus: Path | None = None
 ) -> int:
     """Return the number of put operations written to a Vespa feed file.
 
     Args:
-        index: Has the vectors.
+        index: Has the token vectors.
         path: Where it is written.
         namespace: First part of the document ids.
         schema: What the documents of the application are.
-        given: As in the choices: no index has them.
+        corpus: What the index was made from; brings the tensors that no index has.
 
     Raises:
-        CollectionError: If Vespa would refuse a document.
+        CollectionError: If Vespa would refuse a document, or the corpus lacks a tensor.
         IndexFolderError: If the index lacks a tensor field that documents have.
         OutputError: If the file cannot be written.
     """
-    options = FeedOptions(namespace=namespace, given=given)
     fields = FeedFields.of_schema(schema, namespace=namespace)
-    given = options.given
-    feed = _index_feed(read_index(index.path), fields, _tensor_fields(schema, options), given)
+    kinds = {} if corpus is None else _given_types(schema)
+    wanted = _tensor_fields(schema, FeedOptions(namespace=namespace))
+    made = [each for each in wanted if each.name not in kinds]
+    feed = _index_feed(read_index(index.path), fields, made, given_fields(schema))
+    if corpus is not None and kinds:
+        feed = _with_given(feed, corpus, kinds)
     return write_feed(feed, path).operations
+
+
+def _given_types(schema: Schema) -> dict[str, TensorType]:
+    """Return name → type of the tensor fields that no index has."""
+    names = given_fields(schema)
+    return {
+        each.name: TensorType.parse(each.type)
+        for each in schema.document_fields
+        if each.name in names
+    }
+
+
+def _with_given(feed: Feed, corpus: Path, kinds: Mapping[str, TensorType]) -> Feed:
+    """Return the feed of an index with what the lines of its corpus bring."""
+
+    def tensors(position: int, document: Document) -> Mapping[str, Tensor]:
+        return {**feed.tensors(position, document), **_given(kinds, document)}
+
+    return replace(feed, documents=iterate_corpus(corpus), tensors=tensors)
 
 
 def _tensor_fields(schema: Schema, options: FeedOptions) -> list[Field]:
@@ -187,8 +226,9 @@ def _given(fields: Mapping[str, TensorType], document: Document) -> dict[str, Te
     for name, kind in fields.items():
         if name not in document.tensors:
             raise CollectionError(
-                f"document {document.id!r}: expected a {kind} {name} under _tensors: no model here "
-                "makes it; leave tensors out with --no-tensors"
+                f"document {document.id!r}: expected a {kind} {name} under _tensors, such as "
+                f"{document_example(kind)}: no model here makes it; put it there, or leave it out: "
+                "feed with --no-tensors, embed with --index-only"
             )
         try:
             found[name] = tensor_from_json(document.tensors[name], kind)
@@ -245,18 +285,12 @@ def _default_source(schema: Schema, where: str, *, is_list: bool) -> str:
     return ' . " " . '.join(f'(input {name} || "")' for name in texts)
 
 
-def _embed(
-    embedded: list[EmbeddedField], document: Document, embedder: LocalEmbedder
-) -> Mapping[str, Tensor]:
+def _embed(embedded: list[EmbeddedField], document: Document, embed: Embed) -> Mapping[str, Tensor]:
     """Return the tensors of one document; a text is embedded once for all its fields."""
-
-    @functools.cache
-    def embed(text: str) -> TokenVectors:
-        return embedder.embed(text, "document")
-
+    once = functools.cache(embed)
     found = {}
     for each in embedded:
         cells = FieldCells(embedded=each)
-        cells.add(document.fields, embed)
+        cells.add(document.fields, once)
         found[each.name] = cells.rows().document(0)
     return found

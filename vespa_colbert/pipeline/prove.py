@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vespa_colbert.app.build import EMBEDDER_NAME
+from vespa_colbert.app.sent import holds_tokens
 from vespa_colbert.errors import VespaJavaError
 from vespa_colbert.index import embedded_fields
 from vespa_colbert.pipeline.query import (
-    holds_tokens,
     other_inputs,
     package_queries,
+    sent_fields,
     token_inputs,
 )
 from vespa_colbert.pipeline.reporter import Reporter, Silent
@@ -33,10 +34,12 @@ from vespa_colbert.verify import (
     compare_scores,
 )
 from vespa_colbert.verify.judges import (
+    EmbeddingJudge,
     JavaEmbeddings,
     JavaScores,
     LocalEmbeddings,
     LocalScores,
+    PooledEmbeddings,
     ScoreCase,
     TextCase,
 )
@@ -109,7 +112,10 @@ def prove(
     sampled = np.sort(random.choice(len(searcher.index), count, replace=False))
     cases = _text_cases(searcher, asked, sampled)
     local = LocalEmbeddings(embedder=searcher.embedder, index=searcher.index)
-    theirs = JavaEmbeddings(java=java, component=_component(searcher))
+    theirs: EmbeddingJudge = JavaEmbeddings(java=java, component=_component(searcher))
+    if (pooling := searcher.pooling).is_active:
+        dim = searcher.embedder.spec.dim
+        theirs = PooledEmbeddings(judge=theirs, pooling=pooling, dim=dim)
     with tell.track("embedding with Vespa's Java", len(cases)) as progress:
         rungs = compare_embeddings(cases, (local, theirs), progress)
     served = Served(searcher, java, sampled.tolist())
@@ -265,6 +271,8 @@ def _score_rung(searcher: Searcher, java: VespaJava, job: _Job, sample: _Sample)
     if (others := other_inputs(job.ranker.profile)) and job.source is searcher:
         why = _unfilled(searcher, job.ranker.profile.name)
         return job.not_checked(f"query({others[0]}): {why}")
+    if absent := _sent_fields(searcher, job.node):
+        return job.not_checked(f"attribute({absent[0]}): sent by whoever feeds")
     if any(call.name in RESULT for call in calls(job.node)):
         return _result_rung(searcher, java, job, sample)
     given = _given_features(calls(job.node))
@@ -285,6 +293,17 @@ def _score_rung(searcher: Searcher, java: VespaJava, job: _Job, sample: _Sample)
         if DIVIDES not in str(error):
             raise
         return job.not_checked("divides a number by a tensor: a content node does, Java does not")
+
+
+def _sent_fields(searcher: Searcher, node: Node) -> list[str]:
+    """Return the fields of an expression that the index lacks, as no model here makes them."""
+    sent = sent_fields(searcher.application) - searcher.index.tensors.keys()
+    named = {
+        str(each.arguments[0])
+        for each in calls(node)
+        if each.name == "attribute" and each.arguments
+    }
+    return sorted(sent & named)
 
 
 def _is_given(node: Node) -> bool:

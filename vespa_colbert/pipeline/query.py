@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vespa_colbert.app import Query, RankProfile, Schema, read_package
-from vespa_colbert.app.query import NEAREST_INPUT
+from vespa_colbert.app.sent import holds_tokens, is_token_input, token_place
 from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.embedder import LocalEmbedder
 from vespa_colbert.errors import ExpressionError, SpecError, TensorTypeError
@@ -20,8 +19,8 @@ from vespa_colbert.tensor.literal_text import literal
 
 __all__ = [
     "QueryOptions",
-    "holds_tokens",
     "other_inputs",
+    "package_name",
     "package_queries",
     "query_body",
     "query_tensors",
@@ -29,7 +28,6 @@ __all__ = [
     "token_inputs",
 ]
 
-NUMBERED = re.compile(rf"{NEAREST_INPUT}([0-9]+)")
 PACKAGED_MODEL = "files/model.onnx"
 
 
@@ -59,6 +57,14 @@ def package_queries(application: Path) -> dict[str, Query]:
         return {each.profile: each for each in read_package(application, check=False).queries}
     except SpecError:
         return {}
+
+
+def package_name(application: Path) -> str:
+    """Return an application's name, the namespace of its documents; empty if not one of ours."""
+    try:
+        return read_package(application, check=False).name
+    except SpecError:
+        return ""
 
 
 def sent_fields(application: Path) -> frozenset[str]:
@@ -186,18 +192,12 @@ def _vectors(application: Path, text: str, model: ModelFolder | None) -> TokenVe
     return LocalEmbedder(model).embed(text, "query")
 
 
-def holds_tokens(tensor_type: TensorType) -> bool:
-    """Return whether a tensor of that type holds a vector for each token."""
-    return len(tensor_type.mapped) == 1 and len(tensor_type.indexed) == 1
-
-
 def token_inputs(profile: RankProfile) -> dict[str, TensorType]:
     """Return the inputs of a profile that token vectors fill: all of them, or one each."""
     return {
         each.name: each.type
         for each in profile.inputs
-        if not each.default
-        and (holds_tokens(each.type) or _place(each.name, each.type) is not None)
+        if not each.default and is_token_input(each.name, each.type)
     }
 
 
@@ -228,7 +228,7 @@ def _tensors(
     inputs: Mapping[str, TensorType], vectors: TokenVectors
 ) -> Iterator[tuple[str, Tensor]]:
     for name, kind in inputs.items():
-        place = _place(name, kind)
+        place = token_place(name, kind)
         if place is not None and place < len(vectors):
             rows = TensorType(kind.cell_type, (Dimension("qt"), *kind.dimensions))
             yield name, Tensor.dense(kind, cells_of(vectors[place : place + 1], rows)[0])
@@ -236,12 +236,6 @@ def _tensors(
             yield name, Tensor.rows(kind, cells_of(vectors, kind))
         elif place is None:
             raise SpecError(f"query({name}): expected token vectors, got a {kind}")
-
-
-def _place(name: str, kind: TensorType) -> int | None:
-    """Return which token of the query an input holds, or ``None`` if not one token."""
-    match = NUMBERED.fullmatch(name)
-    return int(match[1]) if match and not kind.mapped and len(kind.indexed) == 1 else None
 
 
 def _parameters(query: Query, options: QueryOptions, profile: str) -> Iterator[tuple[str, str]]:

@@ -30,6 +30,11 @@ LABEL = 4
 Source: string_id and SharedStringRepo, Vespa 8.700.24.
 """
 
+WRITTEN_LABEL = 6
+"""Bytes of a label where it is written out, if it is no place in a text: ids of tokens, which have
+up to six digits in the largest vocabularies.
+"""
+
 COUNT = 4
 ALIGNED, ALIGNED_FROM = 16, 32
 CLASSES, CLASS_FACTOR = 300, 1.03
@@ -192,7 +197,9 @@ def _graph_bytes(graph: GraphSettings, nodes: int, *, dense: bool) -> float:
 
 
 def _saved_bytes(kind: TensorType, vectors: int) -> int:
-    """Return the bytes of a tensor as it is serialized, with labels 0, 1, 2 and so on.
+    """Return the bytes of a tensor as it is serialized.
+
+    Vectors have the labels 0, 1, 2 and so on; what is no vector, those of tokens.
 
     Source: TensorAttributeSaver and value_codec.cpp, Vespa 8.700.24.
     """
@@ -200,7 +207,8 @@ def _saved_bytes(kind: TensorType, vectors: int) -> int:
     if not kind.mapped:
         return 1 + cells
     names = sum(1 + len(name) for name in (*kind.mapped, *kind.indexed))
-    digits = sum(len(str(number)) for number in range(vectors))
+    places = sum(len(str(number)) for number in range(vectors))
+    digits = places if kind.indexed else WRITTEN_LABEL * vectors
     labels = vectors * len(kind.mapped) + digits + vectors * (len(kind.mapped) - 1)
     numbers = sum(4 if each > 127 else 1 for each in (*kind.shape, vectors))
     return 4 + 4 + names + numbers + labels + cells

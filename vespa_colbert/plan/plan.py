@@ -9,10 +9,11 @@ from pathlib import Path
 
 from vespa_colbert.app.blocks import read_blocks
 from vespa_colbert.app.field import Field
+from vespa_colbert.app.profile import Constant
 from vespa_colbert.app.reader import read_application
 from vespa_colbert.app.schema import Schema
 from vespa_colbert.app.source import SCHEMA_FOLDERS
-from vespa_colbert.errors import SpecError
+from vespa_colbert.errors import SpecError, VespaColbertError
 from vespa_colbert.plan.measure import Lengths, mean
 from vespa_colbert.plan.memory import (
     GROWTH,
@@ -23,10 +24,11 @@ from vespa_colbert.plan.memory import (
 )
 from vespa_colbert.plan.nodes import ContentCluster, cluster_of, read_clusters
 from vespa_colbert.plan.work import PhaseWork, ProfileWork, profile_work
+from vespa_colbert.rank.features.constants import read_constant_file
 from vespa_colbert.rank.shapes import Similarity
 from vespa_colbert.tensor import TensorType
 
-__all__ = ["FieldPlan", "Plan", "SchemaPlan", "plan_application"]
+__all__ = ["ConstantPlan", "FieldPlan", "Plan", "SchemaPlan", "plan_application"]
 
 MAX_LINKS = re.compile(r"max-links-per-node\s*:\s*([0-9]+)")
 
@@ -38,7 +40,8 @@ class FieldPlan:
     Attributes:
         name: Its name.
         type: Its type.
-        vectors: Vectors of a document, on average.
+        vectors: Vectors of a document, on average; where it has none, weights of tokens, of which
+            there are at most as many as tokens.
         vector_bytes: Bytes of the cells of one of them.
         stored: Bytes of a document on average, all zero but ``saved`` where it is no attribute.
         settings: ``fast-rank``, ``paged``, ``hnsw``, as far as it states them.
@@ -52,9 +55,31 @@ class FieldPlan:
     settings: tuple[str, ...] = ()
 
     @property
+    def is_at_most(self) -> bool:
+        """Whether a document may hold less: a token that is there again has one weight."""
+        return bool(self.type.mapped) and not self.type.indexed
+
+    @property
     def bytes_a_document(self) -> float:
         """Bytes of a document's attribute, in memory and paged, the graph included."""
         return self.stored.memory + self.stored.paged + self.stored.graph
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConstantPlan:
+    """A tensor in a file that every node holds, as the centroids of residuals.
+
+    Attributes:
+        name: Its name.
+        type: Its type.
+        cell_bytes: Bytes of its cells; 0 where the file cannot be read.
+        fault: Why it cannot, else empty.
+    """
+
+    name: str
+    type: TensorType
+    cell_bytes: int
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +93,7 @@ class SchemaPlan:
         fields: Its tensor fields.
         profiles: Its rank profiles with a MaxSim, and those that could not be read.
         text_bytes: Bytes of a document's texts.
+        constants: Its constants in files.
     """
 
     name: str
@@ -76,6 +102,12 @@ class SchemaPlan:
     fields: tuple[FieldPlan, ...]
     profiles: tuple[ProfileWork, ...]
     text_bytes: float
+    constants: tuple[ConstantPlan, ...] = ()
+
+    @property
+    def constant_bytes(self) -> int:
+        """Bytes in memory of the cells of constants, on each node."""
+        return sum(each.cell_bytes for each in self.constants)
 
     def _all(self, of: Callable[[StoredTensor], float]) -> float:
         copies = self.documents * self.cluster.searchable_copies
@@ -207,7 +239,23 @@ def _schema(
         fields=fields,
         profiles=tuple(each for each in work if each.phases or each.fault),
         text_bytes=lengths.text_bytes,
+        constants=tuple(_constant(folder, each) for each in _constants(schema)),
     )
+
+
+def _constants(schema: Schema) -> list[Constant]:
+    """Return the constants in files, of the schema and of its profiles, each once."""
+    of_profiles = (each for profile in schema.rank_profiles for each in profile.constants)
+    found = {each.name: each for each in (*schema.all_constants, *of_profiles)}
+    return [each for each in found.values() if each.file]
+
+
+def _constant(folder: Path, constant: Constant) -> ConstantPlan:
+    try:
+        cells, fault = read_constant_file(folder / constant.file, constant.type).values.nbytes, ""
+    except VespaColbertError as error:
+        cells, fault = 0, str(error).split("\n")[0]
+    return ConstantPlan(name=constant.name, type=constant.type, cell_bytes=cells, fault=fault)
 
 
 def _field(

@@ -20,6 +20,7 @@ from vespa_colbert.rank.expand import FunctionBody, calls, expand
 from vespa_colbert.rank.language.nodes import Embraced, Node, children
 from vespa_colbert.rank.language.parser import parse_expression
 from vespa_colbert.rank.profile import DEFAULT_RERANK_COUNT
+from vespa_colbert.rank.residuals import as_rebuilt
 from vespa_colbert.rank.result_types import ResultTypes
 from vespa_colbert.rank.shapes import (
     MaxSim,
@@ -34,6 +35,11 @@ __all__ = ["MaxSimWork", "PhaseWork", "ProfileWork", "Tokens", "profile_work"]
 
 NUMBER = TensorType(CellType.DOUBLE)
 GLOBAL = "global-phase"
+WEIGHED, NORMALIZED = 2, 3
+"""Operations of a component that is rebuilt: the weight of its bucket, the sum with its centroid;
+then a square, its sum, and the quotient.
+"""
+
 DEFAULT_HITS = 10
 """Hits that a query asks for which states no number. Source: Query, Vespa 8.700.24."""
 
@@ -64,6 +70,8 @@ class MaxSimWork:
         query_tokens: Vectors of the query.
         width: Cells of a vector that are compared: bytes for Hamming.
         verdict: Whether a kernel evaluates it.
+        rebuilt: Operations that rebuild a vector of the document from its residual; 0 where it is
+            compared as it is stored.
     """
 
     expression: str
@@ -72,14 +80,17 @@ class MaxSimWork:
     query_tokens: int
     width: int
     verdict: Verdict
+    rebuilt: float = 0.0
 
     @property
     def operations(self) -> float:
         """Operations for one document: a product and a sum for each cell of each pair.
 
-        For Hamming an exclusive or and a count of bits for each byte.
+        For Hamming an exclusive or and a count of bits for each byte. What rebuilds vectors is
+        counted once for all query tokens.
         """
-        return self.document_tokens * self.query_tokens * self.width * 2
+        compared = self.query_tokens * self.width * 2
+        return self.document_tokens * (compared + self.rebuilt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +223,20 @@ class _Reading:
             query_tokens=_vectors(operands.query, shape.component, self.tokens.query),
             width=(component.size if component else None) or 1,
             verdict=verdict,
+            rebuilt=self._rebuilt(shape, operands.document),
         )
+
+    def _rebuilt(self, shape: MaxSim, document: TensorType) -> float:
+        """Return the operations that rebuild a vector: of each bit, and of each component."""
+        sides = (as_rebuilt(each, shape.component) for each in (shape.left, shape.right))
+        if (found := next((each for each in sides if each is not None), None)) is None:
+            return 0.0
+        stored = self.attributes.get(found.attribute[len("attribute(") : -1])
+        component = document.dimension(shape.component)
+        if stored is None or component is None or component.size is None:
+            return 0.0
+        of_component = WEIGHED + (NORMALIZED if found.is_normalized else 0)
+        return 8.0 * math.prod(stored.shape) + component.size * of_component
 
     def _document_tokens(self, shape: MaxSim, kind: TensorType) -> float:
         """Return the vectors of a document: counted ones if one field with a count is compared."""

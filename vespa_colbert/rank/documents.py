@@ -24,7 +24,7 @@ Tokenize: TypeAlias = Callable[[str], list[str]]
 """Text → its terms, as an index keeps them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class FieldTensors:
     """One tensor field of many documents, of any type, laid end to end.
 
@@ -74,7 +74,14 @@ class FieldTensors:
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
     def batch(self) -> Tensor:
-        """Return all documents as one tensor, the batch being a mapped dimension more."""
+        """Return all documents as one tensor, the batch being a mapped dimension more.
+
+        It is made once, and the same for every query: what is computed of it may be kept by it.
+        """
+        return self._batch
+
+    @cached_property
+    def _batch(self) -> Tensor:
         kind = TensorType(self.type.cell_type, (Dimension(DOCUMENTS), *self.type.dimensions))
         columns = [self.codes[:, place] for place in range(len(self.labels))]
         place = kind.mapped.index(DOCUMENTS)

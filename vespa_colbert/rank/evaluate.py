@@ -110,6 +110,10 @@ class Evaluation:
             raise ExpressionTypeError(f"{node}: expected a number for each hit, got {kind}")
         return numbers_of_batch(value, self.documents)
 
+    def value_by_itself(self, node: Node, features: Mapping[str, Tensor]) -> Tensor:
+        """Return the value of a tree with these features and no others, from the algebra alone."""
+        return Evaluation(features.get, documents=0, uses_kernels=False).value(node, {})
+
     def forget(self) -> None:
         """Let go of the values that were computed, which would otherwise wait for a collection."""
         self._known.clear()

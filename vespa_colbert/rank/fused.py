@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from vespa_colbert.index.rows import DocumentRows
 from vespa_colbert.rank.algebra import DOCUMENTS, is_hidden
 from vespa_colbert.rank.batches import batch_labels, batch_numbers, numbers_of_batch
-from vespa_colbert.rank.kernels import hamming_sums, max_sim, max_sim_bits
+from vespa_colbert.rank.kernels import hamming_sums, max_sim, max_sim_bits, max_sim_residuals
 from vespa_colbert.rank.language.nodes import Call, Node
+from vespa_colbert.rank.residuals import stored_residuals
 from vespa_colbert.rank.shapes import MaxSim, Similarity, as_cells, as_max_sim
 from vespa_colbert.tensor import CellType, Dimension, Tensor, TensorType
 
@@ -54,6 +55,9 @@ class Values(Protocol):
 
     def value(self, node: Node, variables: dict[str, Tensor]) -> Tensor:
         """Return the value of a tree."""
+
+    def value_by_itself(self, node: Node, features: dict[str, Tensor]) -> Tensor:
+        """Return the value of a tree with these features and no others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +99,8 @@ def fused_max_sim(node: Node, run: Values) -> Tensor | None:
     shape = None if run.documents == 0 else _shape(node)
     if shape is None:
         return None
+    if (rebuilt := _fused_residuals(shape, run)) is not None:
+        return rebuilt
     for query, document in ((shape.left, shape.right), (shape.right, shape.left)):
         field = _field(document, run)
         if field is None or (rows := _rows(field, shape)) is None:
@@ -107,6 +113,31 @@ def fused_max_sim(node: Node, run: Values) -> Tensor | None:
         kind = CellType.DOUBLE if doubles else CellType.FLOAT
         scores = _scores(shape, vectors, field, rows, kind)
         return _result(scores, rows if len(vectors) else _none_of(rows), kind, run.documents)
+    return None
+
+
+def _fused_residuals(shape: MaxSim, run: Values) -> Tensor | None:
+    """Return a MaxSim of vectors that are rebuilt from residuals, ``None`` where it is another."""
+    if shape.similarity is not Similarity.PRODUCT:
+        return None
+    for query, document in ((shape.left, shape.right), (shape.right, shape.left)):
+        if (found := stored_residuals(document, shape, run)) is None:
+            continue
+        rows = _Rows(
+            values=found.rows.packed,
+            offsets=found.offsets,
+            dimensions=(DOCUMENTS,),
+            codes=np.arange(run.documents, dtype=np.int64)[:, np.newaxis],
+            labels=(batch_labels(run.documents),),
+        )
+        tokens = run.value(query, {})
+        vectors = _query_vectors(tokens, shape, rows, found.rows.components)
+        if vectors is None or tokens.type.cell_type is CellType.DOUBLE:
+            return None
+        asked = np.ascontiguousarray(vectors, np.float32)
+        scores = max_sim_residuals(asked, found.rows, found.offsets)
+        counted = rows if len(vectors) else _none_of(rows)
+        return _result(scores, counted, CellType.FLOAT, run.documents)
     return None
 
 

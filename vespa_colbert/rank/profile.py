@@ -23,6 +23,7 @@ from vespa_colbert.rank.features.bm25 import require_bm25, require_texts
 from vespa_colbert.rank.features.onnx import OpenOnnx
 from vespa_colbert.rank.features.table import FEATURES, REFUSED
 from vespa_colbert.rank.features.values import Features
+from vespa_colbert.rank.features.vectors import found_by_vectors
 from vespa_colbert.rank.hits import Hit, values_by_document
 from vespa_colbert.rank.language.nodes import Call, Node
 from vespa_colbert.rank.phases import (
@@ -162,9 +163,11 @@ class Ranker:
         """Return what matches: documents with a word of the query, or all of them.
 
         For a first phase of bm25 this is ``userQuery()`` with OR over the default fieldset, for
-        any other ``where true``, as for a query that looks for nearest neighbours too.
+        any other ``where true``. Of nearest neighbours see ``found_by_vectors``.
         """
-        if query.nearest or not self.matches_text:
+        if query.nearest:
+            return found_by_vectors(self.run(query, self.documents.everything))
+        if not self.matches_text:
             return self.documents.everything
         words = self.tokenize(query.text)
         found = np.zeros(len(self.documents), np.bool_)

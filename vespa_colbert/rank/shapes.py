@@ -216,6 +216,8 @@ def _as_compared(node: Node) -> _Compared | None:
         if not isinstance(name, Call) or not is_bare(name):
             return None
         return _Compared(left=left, right=right, component=name.name, is_hamming=False)
+    if isinstance(node, Operation) and node.operator == "+":
+        return _as_sum_of_products(node)
     found = as_reduction(node)
     if found is None or found.aggregator != "sum" or len(found.dimensions) != 1:
         return None
@@ -226,6 +228,19 @@ def _as_compared(node: Node) -> _Compared | None:
     (component,) = found.dimensions
     left, right = pair
     return _Compared(left=left, right=right, component=component, is_hamming=product is None)
+
+
+def _as_sum_of_products(node: Operation) -> _Compared | None:
+    """Return ``sum(q * a, x) + sum(q * b, x)`` as the products of q with ``a + b``, or ``None``."""
+    one, other = _as_compared(node.left), _as_compared(node.right)
+    if one is None or other is None or one.is_hamming or other.is_hamming:
+        return None
+    for left, first in ((one.left, one.right), (one.right, one.left)):
+        for right, second in ((other.left, other.right), (other.right, other.left)):
+            if plain(left) == plain(right) and one.component == other.component:
+                both = Operation(first, "+", second)
+                return _Compared(left=left, right=both, component=one.component, is_hamming=False)
+    return None
 
 
 def _as_product(node: Node) -> Pair | None:

@@ -26,6 +26,7 @@ from vespa_colbert.rank.language.nodes import (
     String,
     children,
 )
+from vespa_colbert.rank.residuals import as_rebuilt
 from vespa_colbert.rank.shapes import as_cells, as_max_sim
 from vespa_colbert.tensor import TensorType
 
@@ -114,7 +115,8 @@ class WorkingSet:
         shape = as_max_sim(node)
         if shape is None or not self.is_fused(node):
             return None
-        inner = [as_cells(each).node for each in (shape.left, shape.right)]
+        sides = (shape.left, shape.right)
+        inner = [as_cells(each).node for each in sides if not as_rebuilt(each, shape.component)]
         return [each for each in inner if not _is_attribute(each)]
 
     def _type(self, node: Node) -> TensorType | None:

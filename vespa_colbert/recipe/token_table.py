@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import Field
 
 from vespa_colbert.app.options import Chunker, Embeddings, Storage, TokenRetrieval
-from vespa_colbert.recipe.table import LARGEST, Table
+from vespa_colbert.app.residual_vectors import read_residual_vectors
+from vespa_colbert.recipe.table import LARGEST, RecipePath, Table
 
 __all__ = ["TokensTable"]
 
@@ -55,9 +56,19 @@ class TokensTable(Table):
         description="Documents that each token of a query finds, on each content node.",
     )
 
+    residual: RecipePath | None = Field(
+        default=None,
+        description="Codec (train-codec): a field of residuals more, which is fed.",
+        examples=["output/codec"],
+    )
+
     @property
     def choices(self) -> dict[str, Any]:
-        """Option of the generator → its value."""
+        """Option of the generator → its value.
+
+        Raises:
+            SpecError: If the codec cannot be read.
+        """
         numbers = {each.name: getattr(self, each.name) for each in fields(TokenRetrieval)}
         return {
             "dims": self.dims,
@@ -65,5 +76,6 @@ class TokensTable(Table):
             "storage": self.storage,
             "chunker": self.chunker,
             "chunk_length": self.chunk_length,
+            "residual": None if self.residual is None else read_residual_vectors(self.residual),
             "token_retrieval": TokenRetrieval(**numbers) if self.retrieval else None,
         }

@@ -21,7 +21,7 @@ from vespa_colbert.tensor.types import CellType, TensorType
 __all__ = ["Tensor"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Tensor:
     """A tensor of any type: sparse, dense or mixed.
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vespa_colbert.arrays import PackedVectors
 from vespa_colbert.rank.kernels.parallel import Part, in_parts
 
-__all__ = ["hamming_sums", "max_sim", "max_sim_bits", "widest_word"]
+__all__ = ["hamming_sums", "max_sim", "max_sim_bits", "max_sim_of", "widest_word"]
 
 BLOCK_ROWS = 4096
 """Rows whose products are made before their maxima: they stay in the cache."""
@@ -53,7 +53,7 @@ def max_sim(
         cells = rows[start:end]
         return _in_cache(cells) if cells.dtype == kind else _widened(cells, kind)
 
-    return _scores(query, offsets, floats, kind)
+    return max_sim_of(query, offsets, floats, kind)
 
 
 def max_sim_bits(
@@ -77,7 +77,7 @@ def max_sim_bits(
     def unpacked(start: int, end: int) -> NDArray[Any]:
         return cells_of_byte[packed[start:end].view(np.uint8)].reshape(end - start, -1)
 
-    return _scores(query, offsets, unpacked, query.dtype)
+    return max_sim_of(query, offsets, unpacked, query.dtype)
 
 
 def hamming_sums(
@@ -118,13 +118,23 @@ def widest_word(width: int) -> np.dtype[Any]:
     return next(word for word in words if width % word.itemsize == 0)
 
 
-def _scores(
+def max_sim_of(
     query: FloatCells,
     offsets: NDArray[np.int64],
     rows: Callable[[int, int], NDArray[Any]],
     kind: np.dtype[Any],
 ) -> NDArray[np.float64]:
-    """Return the sums of best products; ``rows(start, end)`` are the cells of a block."""
+    """Return the sums of best products of rows that are made a block at a time.
+
+    Args:
+        query: (query token, dim) float32 or float64.
+        offsets: (document + 1,) int64.
+        rows: First row and end of a block → its cells, (row, dim); called from several threads.
+        kind: Dtype of the products.
+
+    Returns:
+        (document,) float64; 0 for a document without rows.
+    """
     scores = np.zeros(len(offsets) - 1)
     transposed = np.ascontiguousarray(query.T, kind)
 

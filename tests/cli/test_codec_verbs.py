@@ -1,0 +1,162 @@
+"""``train-codec`` and ``compress``: an index in, residuals that Vespa is fed out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.conftest import Run, write_corpus
+from tests.cli.test_feed import write_model_folder
+from tests.codec.codec_cases import trained, unit_vectors
+from vespa_colbert.codec import PlaidChunk, read_codec, read_plaid, write_codec, write_plaid
+from vespa_colbert.index import open_index
+from vespa_colbert.rank import Ranker, RankQuery
+from vespa_colbert.tensor import Tensor, TensorType
+from vespa_colbert.tensor.document_json import tensor_from_json
+
+FIELD = "colbert_residual"
+DIM = 16
+SCORE = 1e-5
+
+
+@pytest.fixture(name="made", scope="module")
+def made_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus of five documents and a model of three weights."""
+    folder = tmp_path_factory.mktemp("made")
+    write_corpus(folder / "corpus.jsonl")
+    write_model_folder(folder / "output" / "model")
+    recipe = '[corpus]\npath = "corpus.jsonl"\n'
+    (folder / "recipe.toml").write_text(recipe)
+    more = '[app]\noutput = "output/packed"\n[tokens]\nresidual = "output/codec"\n'
+    (folder / "packed.toml").write_text(recipe + more)
+    return folder
+
+
+@pytest.fixture(name="index", scope="module")
+def index_fixture(made: Path) -> Path:
+    from vespa_colbert.app import render_app
+    from vespa_colbert.export import read_model_folder
+    from vespa_colbert.pipeline import embed_corpus, only_schema
+    from vespa_colbert.rank.language.parser import parse_expression
+    from vespa_colbert.recipe import read_recipe, recipe_application
+
+    spec = recipe_application(read_recipe(made / "recipe.toml"))
+    app = render_app(spec, made / "output" / "app", parse=parse_expression).path
+    model = read_model_folder(made / "output" / "model")
+    corpus, path = made / "corpus.jsonl", made / "output" / "index"
+    return embed_corpus(corpus, model, only_schema(app), path).value.path
+
+
+def fed(path: Path, width: int) -> list[Tensor]:
+    kind = TensorType.parse(f"tensor<int8>(c{{}},dt{{}},x[{width}])")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [tensor_from_json(json.loads(line)["fields"][FIELD], kind) for line in lines]
+
+
+def test_an_index_is_trained_on_compressed_and_ranked_from_its_feed(
+    run: Run, made: Path, index: Path
+) -> None:
+    codec, feed = made / "output" / "codec", made / "packed.jsonl"
+    ran = run("train-codec", index, "-o", codec, "--bits", "2", "--centroids", "4", "--json")
+    assert ran.code == 0, ran.err
+    dim = read_codec(codec).dim
+    assert json.loads(ran.out)["bytes-a-token"] == dim * 2 // 8
+    assert run("generate", "-r", made / "packed.toml").code == 0
+    packed = made / "output" / "packed"
+    ran = run("compress", index, "-r", made / "packed.toml", "-o", feed)
+    assert ran.code == 0, ran.err
+    assert "5 put operations" in ran.out
+    found, stored = read_codec(codec), open_index(index).tensors["colbert_float"]
+    asked = unit_vectors(3, dim, seed=2)
+    query = Tensor.rows(TensorType.parse(f"tensor<float>(qt{{}},x[{dim}])"), asked)
+    ranker = Ranker.from_application(packed, "max_sim_residual", feed)
+    hits = ranker.rank(RankQuery(text="", tensors={"qt": query}))
+    assert len(hits) == 5
+    for hit in hits:
+        codes = found.encode(stored.document(hit.position).values)
+        wanted = (asked @ found.decode(codes).T).max(axis=1).sum()
+        assert hit.relevance == pytest.approx(float(wanted), abs=SCORE)
+
+
+def test_plaid_s_index_is_fed_as_it_is_and_written_back(
+    run: Run, made: Path, tmp_path: Path
+) -> None:
+    codec = trained(2, DIM)
+    codes = codec.encode(unit_vectors(11, DIM, seed=5, topics=6))
+    chunk = PlaidChunk(lengths=np.array([3, 1, 0, 5, 2]), codes=codes)
+    write_plaid(tmp_path / "plaid", codec, [chunk])
+    taken = tmp_path / "codec"
+    assert run("train-codec", tmp_path / "plaid", "-o", taken).code == 0
+    app, feed = plaid_package(made, tmp_path, taken), tmp_path / "feed.jsonl"
+    corpus = made / "corpus.jsonl"
+    ran = run("compress", tmp_path / "plaid", "--corpus", corpus, "-a", app, "-o", feed)
+    assert ran.code == 0, ran.err
+    tensors = fed(feed, codec.width)
+    assert [len(each.values) for each in tensors] == [3, 1, 0, 5, 2]
+    rows = {
+        (document, int(place)): (int(number), cells.view(np.uint8).tolist())
+        for document, each in enumerate(tensors)
+        for (number, place), cells in each.subspaces().items()
+    }
+    assert [rows[key][0] for key in sorted(rows)] == codes.centroids.tolist()
+    assert [rows[key][1] for key in sorted(rows)] == codes.residuals.tolist()
+    again = tmp_path / "again"
+    assert run("compress", tmp_path / "plaid", "--plaid", again).code == 0
+    names = ("centroids.pt", "buckets.pt", "0.codes.pt", "0.residuals.pt", "ivf.pid.pt")
+    for name in names:
+        assert (again / name).read_bytes() == (tmp_path / "plaid" / name).read_bytes()
+    assert read_plaid(again).tokens == 11
+
+
+def plaid_package(made: Path, folder: Path, codec: Path) -> Path:
+    from dataclasses import replace
+
+    from tests.embedder.tiny_embedder import SPEC
+    from vespa_colbert.app import AppOptions, application_spec, published_embedder, render_app
+    from vespa_colbert.app.component import RemoteFile
+    from vespa_colbert.app.residual_vectors import read_residual_vectors
+    from vespa_colbert.rank.language.parser import parse_expression
+
+    files = [RemoteFile(url=f"https://m.example/{name}") for name in ("m.onnx", "t.json")]
+    embedder = published_embedder(replace(SPEC, dim=DIM), transformer=files[0], tokenizer=files[1])
+    spec = application_spec(embedder, AppOptions(residual=read_residual_vectors(codec)))
+    return render_app(spec, folder / "app", parse=parse_expression).path
+
+
+@pytest.mark.parametrize(
+    ("lengths", "fault"),
+    [([3, 1, 5, 2], "has 4 documents and no more"), ([3, 1, 0, 5, 1, 1], "got more")],
+)
+def test_a_corpus_of_another_collection_is_refused(
+    run: Run, made: Path, tmp_path: Path, lengths: list[int], fault: str
+) -> None:
+    codec = trained(2, DIM)
+    codes = codec.encode(unit_vectors(11, DIM, seed=5, topics=6))
+    write_plaid(tmp_path / "plaid", codec, [PlaidChunk(lengths=np.array(lengths), codes=codes)])
+    write_codec(codec, tmp_path / "codec")
+    app, feed = plaid_package(made, tmp_path, tmp_path / "codec"), tmp_path / "feed.jsonl"
+    corpus = made / "corpus.jsonl"
+    ran = run("compress", tmp_path / "plaid", "--corpus", corpus, "-a", app, "-o", feed)
+    assert (ran.code, feed.exists()) == (1, False)
+    assert fault in ran.err
+
+
+def test_a_package_with_another_codec_is_refused(run: Run, made: Path, tmp_path: Path) -> None:
+    codec, other = trained(2, DIM), trained(2, DIM, centroids=5)
+    codes = codec.encode(unit_vectors(5, DIM, seed=5))
+    write_plaid(tmp_path / "plaid", codec, [PlaidChunk(lengths=np.ones(5, np.int64), codes=codes)])
+    write_codec(other, tmp_path / "codec")
+    app = plaid_package(made, tmp_path, tmp_path / "codec")
+    arguments = ("--corpus", made / "corpus.jsonl", "-a", app, "-o", tmp_path / "feed.jsonl")
+    ran = run("compress", tmp_path / "plaid", *arguments)
+    assert ran.code == 1
+    assert "other weights" in ran.err or "other centroids" in ran.err
+
+
+def test_an_index_without_a_codec_says_how_to_get_one(run: Run, index: Path) -> None:
+    ran = run("compress", index)
+    assert ran.code == 1
+    assert "train-codec" in ran.err
