@@ -21,13 +21,13 @@ from vespa_colbert.app import render_app
 from vespa_colbert.checkpoint import read_checkpoint
 from vespa_colbert.index import Document, build_index, open_index
 from vespa_colbert.pipeline import only_schema
-from vespa_colbert.rank import Ranker, RankQuery
+from vespa_colbert.rank import Ranker, RankQuery, parse_expression
 from vespa_colbert.recipe import read_recipe, recipe_application
 from vespa_colbert.tensor import Tensor
 
 checkpoint, recipe, here = map(Path, sys.argv[1:])
 assert read_checkpoint(checkpoint).dim == 8
-render_app(recipe_application(read_recipe(recipe)), here / "app")
+render_app(recipe_application(read_recipe(recipe)), here / "app", parse=parse_expression)
 schema = only_schema(here / "app")
 documents = [Document(id=name, fields={"text": name}) for name in ("ab", "c")]
 vectors = {"ab": np.eye(2, 128, dtype=np.float32), "c": -np.eye(1, 128, dtype=np.float32)}
