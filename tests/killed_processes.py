@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Target", "answer", "ask"]
+__all__ = ["Target", "answer", "as_nobody", "ask"]
 
 ROOT = Path(__file__).parents[1]
 TOUCHING = {
@@ -211,3 +211,22 @@ def with_full_disk(target: Target, size: int) -> dict[str, Any]:
     os.close(writer)
     said = json.loads(os.read(reader, 1 << 16))
     return {**said, "state": target.state(), "left": beside(target), "size": size}
+
+
+def as_nobody(run: Callable[[], object]) -> str:
+    """Return the error that a process without rights runs into."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            if os.geteuid() == 0:
+                os.setuid(65534)
+            run()
+        except BaseException as error:  # noqa: BLE001 - the parent looks at it
+            os.write(writer, f"{type(error).__name__}: {error}".encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    with os.fdopen(reader, encoding="utf-8") as said:
+        return said.read()

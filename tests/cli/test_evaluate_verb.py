@@ -103,9 +103,26 @@ def test_a_package_and_another_and_a_run_stand_side_by_side(
     assert all(len(each["losers"]) <= 1 for each in said["systems"])
 
 
+def test_pooled_vectors_are_variants_too(run: Run, place: Path, tmp_path: Path) -> None:
+    ran = run(
+        "evaluate", "-r", place / "recipe.toml", "-o", tmp_path / "out", "--json",
+        "--cell-types", "float", "-p", "max_sim_*", "--pool-factor", "1,2.5",
+        "--protected-tokens", 0,
+    )  # fmt: skip
+
+    assert ran.code == 0, ran.err
+    said: Any = ran.json
+    every, pooled = said["systems"]
+    assert (every["name"], pooled["name"]) == ("max_sim_float", "pool 2.5:max_sim_float")
+    assert pooled["fields"][0]["vectors"] < every["fields"][0]["vectors"] / 2
+    assert (every["facts"]["pooled"], pooled["facts"]["pooled"]) == (False, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
+        (("--pool-factor", "half"), 2, "half"),
+        (("--pool-factor", "0.5"), 1, "pool factor"),
         (("-a", "app", "--dims", "8"), 2, "-a"),
         (("--against-model", "model"), 2, "--against"),
         (("--cell-types", "double"), 2, "double"),

@@ -20,6 +20,7 @@ from vespa_colbert.evaluate import EvaluationOptions, beir_files, read_judged
 from vespa_colbert.export import export_checkpoint
 from vespa_colbert.index import read_corpus, read_qrels, read_queries
 from vespa_colbert.pipeline import Contender, evaluate_applications
+from vespa_colbert.rank import parse_expression
 from vespa_colbert.tensor import CellType
 
 pytestmark = pytest.mark.slow
@@ -66,7 +67,9 @@ def test_measures_are_those_of_max_sim_written_out(collections: Path, tmp_path: 
     checkpoint = write_demo_checkpoint(tmp_path / "checkpoint")
     model = export_checkpoint(read_checkpoint(checkpoint), tmp_path / "model")
     options = AppOptions(cell_types=(CellType.FLOAT, CellType.INT8), dims=(128, 64))
-    app = render_app(application_spec(folder_embedder(model), options), tmp_path / "app").path
+    app = render_app(
+        application_spec(folder_embedder(model), options), tmp_path / "app", parse=parse_expression
+    ).path
 
     found = evaluate_applications(
         collection,

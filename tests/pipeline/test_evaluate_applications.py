@@ -24,6 +24,7 @@ from vespa_colbert.pipeline import (
     only_schema,
 )
 from vespa_colbert.plan.memory import stored_tensor
+from vespa_colbert.rank import parse_expression
 from vespa_colbert.tensor import CellType, TensorType
 
 ALL_CELLS = (CellType.FLOAT, CellType.BFLOAT16, CellType.INT8)
@@ -55,7 +56,9 @@ def collection_fixture(tmp_path_factory: pytest.TempPathFactory) -> JudgedCollec
 
 
 def package(model: ModelFolder, path: Path, options: AppOptions = VARIANTS) -> Path:
-    return render_app(application_spec(folder_embedder(model), options), path).path
+    return render_app(
+        application_spec(folder_embedder(model), options), path, parse=parse_expression
+    ).path
 
 
 def test_each_variant_is_ranked_as_a_search_over_its_own_index_ranks(

@@ -22,9 +22,15 @@ from vespa_colbert.cli.options import (
 from vespa_colbert.cli.rank import VespaTermsFlag, terms
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from vespa_colbert.evaluate import CollectionFiles, Evaluation, EvaluationOptions, Row
+    from vespa_colbert.evaluate import (
+        CollectionFiles,
+        Evaluation,
+        EvaluationOptions,
+        JudgedCollection,
+        Row,
+    )
     from vespa_colbert.pipeline import Contender
     from vespa_colbert.recipe import Recipe
 
@@ -53,6 +59,26 @@ VARIANTS: dict[str, Any] = {
     "profile": Annotated[
         list[str] | None,
         typer.Option("-p", "--profile", help="A rank profile or a pattern; repeatable."),
+    ],
+    "pool_factor": Annotated[
+        str | None,
+        typer.Option(
+            "--pool-factor", help="Vectors pooled into one, as 1,2: each profile once for each."
+        ),
+    ],
+    "residual_bits": Annotated[
+        str | None,
+        typer.Option(
+            "--residual-bits",
+            help="Residuals too, bits a component as 1,2,4: codecs are trained on the documents.",
+        ),
+    ],
+    "centroids": Annotated[
+        int | None, typer.Option("--centroids", min=0, help="Of the codecs; 0 as PLAID takes.")
+    ],
+    "protected_tokens": Annotated[
+        int | None,
+        typer.Option("--protected-tokens", min=0, help="First vectors that stay; 1 else."),
     ],
 }
 
@@ -84,6 +110,10 @@ MEASURED: dict[str, Any] = {
     ],
     "permutations": Annotated[
         int | None, typer.Option("--permutations", min=1, help="Of the test; 100,000 else.")
+    ],
+    "most_queries": Annotated[
+        int | None,
+        typer.Option("--most-queries", min=1, help="So many judged queries, evenly spaced."),
     ],
     "seed": Annotated[
         int | None, typer.Option("--seed", min=0, help="Of the test and the intervals.")
@@ -122,7 +152,9 @@ def command(
     options = _options(said, measured or {})
     parse_measures(options.measures)
     judged = read_judged(_files(collection, said, split))
+    judged = judged.sampled((measured or {}).get("most_queries", len(judged.queries)))
     contenders = _contenders(said, application, model, output, given, others)
+    contenders += _coded(judged, contenders, said, output, given)
     with terms(vespa=vespa_terms) as tokenize:
         found = evaluate_applications(
             judged,
@@ -148,7 +180,7 @@ def command(
 
 def _check(application: Path | None, variants: Given, peers: Given) -> None:
     """Return nothing if the flags can be given together."""
-    if application is not None and {"cell_types", "dims"} & variants.keys():
+    if application is not None and {"cell_types", "dims", "residual_bits"} & variants.keys():
         raise typer.BadParameter("a package has its own; leave it or -a out", param_hint="--dims")
     if "against_model" in peers and "against" not in peers:
         raise typer.BadParameter("expected --against too", param_hint="--against-model")
@@ -193,7 +225,7 @@ def _contenders(
     if (other := peers.get("against")) is not None:
         own = peers.get("against_model")
         packages.append((other, folder if own is None else read_model_folder(own)))
-    return [
+    contenders = [
         Contender(
             application=path,
             model=each,
@@ -203,40 +235,113 @@ def _contenders(
         )
         for path, each in packages
     ]
+    return [pooled for each in contenders for pooled in _pooled(each, variants)]
+
+
+def _pooled(contender: Contender, variants: Given) -> Iterator[Contender]:
+    """Yield a contender once for each pool factor."""
+    from vespa_colbert.embedder.pooling import TokenPooling
+
+    for factor in _factors(variants.get("pool_factor", "1")):
+        pooling = TokenPooling(factor=factor, protected=variants.get("protected_tokens", 1))
+        name = f"{contender.name} pool {factor:g}".strip()
+        pooled = replace(contender, name=name, pool=pooling.pool, pool_key=str(pooling))
+        yield pooled if pooling.is_active else contender
+
+
+def _coded(
+    judged: JudgedCollection,
+    contenders: Sequence[Contender],
+    said: Recipe,
+    output: Path,
+    variants: Given,
+) -> list[Contender]:
+    """Return the residuals that are ranked beside the other variants of a recipe."""
+    from vespa_colbert.codec import CodecOptions
+    from vespa_colbert.pipeline import ResidualStorage, coded_contenders
+
+    if "residual_bits" not in variants:
+        return []
+    model = contenders[0].model
+    storage = ResidualStorage(
+        bits=tuple(dict.fromkeys(_numbers(variants["residual_bits"], "--residual-bits", "1,2,4"))),
+        dims=_dims(said, variants) or (model.embedder.dim,),
+        options=CodecOptions(centroids=variants.get("centroids", 0)),
+    )
+
+    def package(codec: Path, dim: int) -> Path:
+        return _package(
+            said, model.path, output / "residual" / codec.name, ("int8",), (dim,), codec
+        )
+
+    return [
+        coded
+        for each in contenders
+        for coded in coded_contenders(
+            judged, each, storage, output, package=package, reporter=Console()
+        )
+    ]
 
 
 def _variant_package(said: Recipe, model: Path, output: Path, variants: Given) -> Path:
     """Return the package of a recipe with a field for each kind of cells and each of the dims."""
-    from vespa_colbert.app import render_app
-    from vespa_colbert.recipe import recipe_application
-    from vespa_colbert.tensor import CellType
-
     names = _listed(variants.get("cell_types", CELL_TYPES))
     if unknown := [name for name in names if name not in _listed(CELL_TYPES)]:
         raise typer.BadParameter(
             f"expected {CELL_TYPES} or some of them, got {unknown[0]!r}", param_hint="--cell-types"
         )
-    dims = _numbers(variants["dims"]) if "dims" in variants else said.tokens.dims
+    return _package(said, model, output / "app", names, _dims(said, variants), None)
+
+
+def _dims(said: Recipe, variants: Given) -> tuple[int, ...]:
+    given = variants.get("dims")
+    return said.tokens.dims if given is None else _numbers(given, "--dims", "128,64")
+
+
+def _package(
+    said: Recipe,
+    model: Path,
+    path: Path,
+    cell_types: Sequence[str],
+    dims: tuple[int, ...],
+    codec: Path | None,
+) -> Path:
+    """Return the package of a recipe with other cells, dims and codec."""
+    from vespa_colbert.app import render_app
+    from vespa_colbert.rank import parse_expression
+    from vespa_colbert.recipe import recipe_application
+    from vespa_colbert.tensor import CellType
+
+    path.parent.mkdir(parents=True, exist_ok=True)
     varied = said.model_copy(
         update={
             "export": said.export.model_copy(update={"output": model}),
-            "app": said.app.model_copy(update={"cell_types": tuple(map(CellType, names))}),
-            "tokens": said.tokens.model_copy(update={"dims": dims}),
+            "app": said.app.model_copy(update={"cell_types": tuple(map(CellType, cell_types))}),
+            "tokens": said.tokens.model_copy(update={"dims": dims, "residual": codec}),
         }
     )
-    return render_app(recipe_application(varied), output / "app").path
+    return render_app(recipe_application(varied), path, parse=parse_expression).path
 
 
 def _listed(text: str) -> list[str]:
     return [each.strip() for each in text.split(",")]
 
 
-def _numbers(text: str) -> tuple[int, ...]:
+def _numbers(text: str, option: str, example: str) -> tuple[int, ...]:
     try:
         return tuple(int(each) for each in _listed(text))
     except ValueError:
         raise typer.BadParameter(
-            f"expected whole numbers such as 128,64, got {text!r}", param_hint="--dims"
+            f"expected whole numbers such as {example}, got {text!r}", param_hint=option
+        ) from None
+
+
+def _factors(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(dict.fromkeys(float(each) for each in _listed(text)))
+    except ValueError:
+        raise typer.BadParameter(
+            f"expected numbers such as 1,2, got {text!r}", param_hint="--pool-factor"
         ) from None
 
 

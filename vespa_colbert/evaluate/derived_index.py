@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vespa_colbert.app.schema import Schema
 from vespa_colbert.errors import IndexFolderError
+from vespa_colbert.evaluate.coded_field import CodedField, CodedFile
 from vespa_colbert.index import Document, LocalIndex, embedded_fields
 from vespa_colbert.index.embedding import Embed, EmbeddedField, FieldCells, derived_texts
 from vespa_colbert.index.rows import ContextRows, DocumentRows
@@ -88,7 +89,7 @@ def document_texts(documents: Iterable[Document], schema: Schema) -> Iterator[st
 
 def derive_index(
     documents: Sequence[Document],
-    schema: Schema,
+    filled: Schema | CodedField,
     embed: Embed,
     folder: Path,
     *,
@@ -99,7 +100,8 @@ def derive_index(
 
     Args:
         documents: The corpus.
-        schema: Its tensor fields say what is embedded and which cells are kept.
+        filled: A schema, whose tensor fields say what is embedded and which cells are kept, or a
+            field of residuals, which is then the only one.
         embed: Text of a document → its token vectors, as they are or pooled.
         folder: An empty folder for the cells; it has to stand as long as the index is used.
         origin: What the index remembers of its making.
@@ -108,10 +110,16 @@ def derive_index(
     Raises:
         IndexFolderError: If no document has what a field embeds.
     """
-    fields = {
-        name: _FieldFile(embedded=each, path=folder / f"{name}.cells")
-        for name, each in token_fields(schema).items()
-    }
+    fields: dict[str, _FieldFile | CodedFile]
+    if isinstance(filled, CodedField):
+        schema, path = filled.schema, folder / f"{filled.name}.cells"
+        fields = {filled.name: CodedFile(coded=filled, path=path)}
+    else:
+        schema = filled
+        fields = {
+            name: _FieldFile(embedded=each, path=folder / f"{name}.cells")
+            for name, each in token_fields(schema).items()
+        }
     for start in range(0, len(documents), BLOCK):
         block = documents[start : start + BLOCK]
         for each in fields.values():

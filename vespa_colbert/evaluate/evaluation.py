@@ -142,6 +142,7 @@ class Evaluation:
                 "qrels": str(files.qrels),
                 "documents": len(self.collection.documents),
                 "judged-queries": len(self.collection.queries),
+                "queries-left-out": self.collection.left_out,
                 "unanswered-queries": self.collection.unanswered,
             },
             "baseline": self.options.baseline,

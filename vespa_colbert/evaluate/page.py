@@ -93,10 +93,9 @@ def collection_text(evaluation: Evaluation) -> str:
     collection = evaluation.collection
     count = collection.unanswered
     unanswered = f" No document answers {count} of them: they count as 0." if count else ""
-    return (
-        f"{len(collection.documents)} documents, {len(collection.queries)} judged queries."
-        f"{unanswered}"
-    )
+    queries = len(collection.queries)
+    of_all = f" of {queries + collection.left_out}" if collection.left_out else ""
+    return f"{len(collection.documents)} documents, {queries}{of_all} judged queries.{unanswered}"
 
 
 def _table(evaluation: Evaluation) -> Iterator[str]:

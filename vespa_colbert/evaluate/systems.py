@@ -25,6 +25,8 @@ class StoredField:
         cell_bytes: Bytes of a document's cells, on average.
         bytes: Bytes of a document's attribute on a content node, on average: cells, labels, what
             Vespa's store adds, and the graph where there is one.
+        disk_bytes: Bytes of a document's cells as they were written to disk here, on average, the
+            numbers of centroids with them; 0 where nobody wrote them.
     """
 
     name: str
@@ -32,6 +34,7 @@ class StoredField:
     vectors: float
     cell_bytes: float
     bytes: float
+    disk_bytes: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

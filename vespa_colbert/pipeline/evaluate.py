@@ -2,58 +2,48 @@
 
 from __future__ import annotations
 
+import statistics
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any
 
 from vespa_colbert.app import Schema
-from vespa_colbert.arrays import TokenVectors
-from vespa_colbert.embedder import LocalEmbedder
+from vespa_colbert.codec import read_codec
 from vespa_colbert.errors import SpecError, VespaColbertError
 from vespa_colbert.evaluate import (
     Evaluation,
     EvaluationOptions,
     JudgedCollection,
-    StoredField,
-    StoredVectors,
     System,
     compare_systems,
     cutoff,
     derive_index,
-    document_texts,
-    missing_texts,
-    open_vectors,
     parse_measures,
     read_run,
-    store_vectors,
 )
 from vespa_colbert.evaluate.systems import PLAIN_TERMS
-from vespa_colbert.export import ModelFolder
 from vespa_colbert.files import digest_file
 from vespa_colbert.index.lexical import plain_tokens
+from vespa_colbert.pipeline.contender import Contender
 from vespa_colbert.pipeline.corpus import index_origin
-from vespa_colbert.pipeline.query import PACKAGED_MODEL
+from vespa_colbert.pipeline.other_models import OtherModels
+from vespa_colbert.pipeline.query import PACKAGED_MODEL, other_inputs
 from vespa_colbert.pipeline.reporter import Reporter, Silent
+from vespa_colbert.pipeline.residuals import coded_field
 from vespa_colbert.pipeline.search import Searcher, only_schema
-from vespa_colbert.plan import measured_lengths, plan_application
-from vespa_colbert.rank.documents import Tokenize
-from vespa_colbert.rank.expand import calls
+from vespa_colbert.pipeline.stored_corpus import stored_embedding
+from vespa_colbert.pipeline.stored_fields import fields_of, stored_fields
 
 __all__ = [
-    "Contender",
-    "Pool",
     "RankedSystems",
     "evaluate_applications",
     "rank_contender",
-    "stored_corpus",
 ]
-
-Pool: TypeAlias = Callable[[TokenVectors], TokenVectors]
-"""Token vectors of a document's text → fewer of them: (token, dim) float32 both."""
 
 LEAST_HITS = 100
 """Hits kept of each query, so that it is known where lost answers went."""
@@ -62,30 +52,6 @@ HITS_WITHOUT_CUTOFF = 1000
 """Hits kept where a measure looks at all of them, as TREC runs have."""
 
 BUILT_IN = frozenset({"default", "unranked"})
-READS_FIELDS = frozenset({"attribute", "closeness", "distance"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contender:
-    """An application whose rank profiles are compared.
-
-    Attributes:
-        application: The package; its schema is read as it stands.
-        model: Its model folder.
-        name: Goes before the names of its profiles, where there are several applications.
-        profiles: Patterns of the profiles to rank by, as ``max_sim_*``; all of them when empty.
-        pool: Makes fewer vectors of a document's before cells are made of them; ``None`` for none.
-        threads: Of ONNX Runtime; 0 for one a core.
-        tokenize: Text → terms, for bm25; plain words by default, where Vespa stems.
-    """
-
-    application: Path
-    model: ModelFolder
-    name: str = ""
-    profiles: tuple[str, ...] = ()
-    pool: Pool | None = None
-    threads: int = 0
-    tokenize: Tokenize = plain_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,46 +105,6 @@ def evaluate_applications(
     return compare_systems(collection, systems, options, skipped)
 
 
-def stored_corpus(
-    collection: JudgedCollection,
-    contender: Contender,
-    work: Path,
-    reporter: Reporter | None = None,
-) -> StoredVectors:
-    """Return the token vectors of all that an application embeds, at full precision.
-
-    They stand in a file a model; texts that are in it are not embedded again.
-
-    Args:
-        collection: With the documents.
-        contender: The application and its model.
-        work: Folder of the files.
-        reporter: Hears of the progress.
-
-    Raises:
-        SpecError: If the package has not exactly one schema.
-        OutputError: If the file cannot be written.
-    """
-    tell, model = reporter or Silent(), contender.model
-    schema = only_schema(contender.application)
-    origin = {name: each for name, each in index_origin(model, schema).items() if name != "fields"}
-    path = work / f"vectors-{model.checksum[:12]}.bin"
-    stored = open_vectors(path, dim=model.embedder.dim, origin=origin)
-    missing = missing_texts(stored, document_texts(collection.documents, schema))
-    if not missing:
-        tell.say(f"token vectors: still valid, reused ({path})")
-        return stored
-    embedder = LocalEmbedder(model, threads=contender.threads)
-    with tell.track("embedding", len(missing)) as progress:
-        return store_vectors(
-            stored,
-            missing,
-            lambda text: embedder.embed(text, "document"),
-            origin=origin,
-            progress=progress,
-        )
-
-
 def rank_contender(
     collection: JudgedCollection,
     contender: Contender,
@@ -204,30 +130,40 @@ def rank_contender(
     parse_measures(options.measures)
     _require_model(contender)
     profiles = _profiles(only_schema(contender.application), contender)
-    stored = stored_corpus(collection, contender, work, tell)
-    with _searcher(collection, contender, stored, work, tell) as searcher:
+    with _searcher(collection, contender, work, tell) as searcher:
         skipped = {} if contender.profiles else _unranked(searcher, collection, profiles)
         ranked = [name for name in profiles if name not in skipped]
         runs = _runs(searcher, collection, ranked, _depth(options), tell)
-        fields = _stored_fields(searcher, contender)
+        fields = stored_fields(searcher, contender.application, contender.model)
+        facts = _facts(contender)
         systems = tuple(
             System(
                 name=_name(contender, profile),
-                run=runs[profile],
+                run=runs[profile].found,
                 application=str(contender.application),
                 profile=profile,
-                fields=tuple(fields[name] for name in _fields_of(searcher, profile)),
-                facts={
-                    "model": contender.model.checksum,
-                    "pooled": contender.pool is not None,
-                    "terms": PLAIN_TERMS if contender.tokenize is plain_tokens else "given",
-                },
+                fields=tuple(fields[name] for name in fields_of(searcher, profile)),
+                facts={**facts, "seconds-a-query": runs[profile].seconds},
             )
             for profile in ranked
         )
     return RankedSystems(
         systems=systems, skipped={_name(contender, name): why for name, why in skipped.items()}
     )
+
+
+def _facts(contender: Contender) -> dict[str, Any]:
+    """Return what a reader should know of all profiles of a contender."""
+    codec = None if contender.codec is None else read_codec(contender.codec)
+    return {
+        "model": contender.model.checksum,
+        "pooled": contender.pool is not None,
+        "pooling": contender.pool_key,
+        "terms": PLAIN_TERMS if contender.tokenize is plain_tokens else "given",
+        "codec": None
+        if codec is None
+        else {"bits": codec.bits, "dim": codec.dim, "centroids": len(codec.centroids)},
+    }
 
 
 def _name(contender: Contender, profile: str) -> str:
@@ -270,28 +206,26 @@ def _profiles(schema: Schema, contender: Contender) -> list[str]:
 def _searcher(
     collection: JudgedCollection,
     contender: Contender,
-    stored: StoredVectors,
     work: Path,
     reporter: Reporter,
 ) -> Iterator[Searcher]:
     """Yield the application opened over an index that is derived from the stored vectors."""
-    schema, pool = only_schema(contender.application), contender.pool
-
-    def embed(text: str) -> TokenVectors:
-        vectors = stored.embed(text)
-        return vectors if pool is None else pool(vectors)
-
+    schema, codec = only_schema(contender.application), contender.codec
+    embed = stored_embedding(collection, contender, work, reporter)
     documents = collection.documents
     with tempfile.TemporaryDirectory(prefix=".cells-", dir=work) as folder:
         with reporter.track("cells", len(documents)) as progress:
             index = derive_index(
                 documents,
-                schema,
+                schema if codec is None else coded_field(contender.application, schema, codec),
                 embed,
                 Path(folder),
                 origin=index_origin(contender.model, schema),
                 progress=progress,
             )
+        if any(other_inputs(schema.profile(name)) for name in _profiles(schema, contender)):
+            others = OtherModels(contender.application, schema, threads=contender.threads)
+            others.keep_vectors(documents, work, reporter)
         yield Searcher(
             contender.application,
             index,
@@ -315,19 +249,40 @@ def _unranked(
     return found
 
 
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    """What a profile finds.
+
+    Attributes:
+        found: Query id → ids of its hits, best first.
+        times: Seconds that ranking took, a query each, without embedding it.
+    """
+
+    found: dict[str, list[str]] = field(default_factory=dict)
+    times: list[float] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """The median of the times."""
+        return statistics.median(self.times) if self.times else 0.0
+
+
 def _runs(
     searcher: Searcher,
     collection: JudgedCollection,
     profiles: Sequence[str],
     depth: int,
     reporter: Reporter,
-) -> dict[str, dict[str, list[str]]]:
-    """Return profile → query id → ids of its hits, best first."""
-    runs: dict[str, dict[str, list[str]]] = {profile: {} for profile in profiles}
+) -> dict[str, _Run]:
+    """Return profile → what it finds."""
+    runs = {profile: _Run() for profile in profiles}
     with reporter.track("queries", len(collection.queries)) as progress:
         for done, (query, text) in enumerate(collection.queries.items(), start=1):
             for profile, run in runs.items():
-                run[query] = [hit.id for hit in searcher.search(text, profile, hits=depth)]
+                searcher.query(text, profile)  # the vectors of the last question are kept
+                started = time.perf_counter()
+                run.found[query] = [hit.id for hit in searcher.search(text, profile, hits=depth)]
+                run.times.append(time.perf_counter() - started)
             progress(done)
     return runs
 
@@ -335,36 +290,3 @@ def _runs(
 def _depth(options: EvaluationOptions) -> int:
     cutoffs = [cutoff(name) or HITS_WITHOUT_CUTOFF for name in options.measures]
     return max(LEAST_HITS, *cutoffs)
-
-
-def _stored_fields(searcher: Searcher, contender: Contender) -> dict[str, StoredField]:
-    """Return name → what a tensor field stores of a document."""
-    if not searcher.index.tensors:
-        return {}
-    index = searcher.index
-    lengths = measured_lengths(index, query=contender.model.embedder.max_query_tokens)
-    plan = plan_application(contender.application, len(index), lengths, searcher.schema.name)
-    return {
-        each.name: StoredField(
-            name=each.name,
-            type=str(each.type),
-            vectors=each.vectors,
-            cell_bytes=each.vectors * each.vector_bytes,
-            # Streaming mode keeps no attribute; what it reads from disk is counted.
-            bytes=each.bytes_a_document or each.stored.saved,
-        )
-        for schema in plan.schemas
-        for each in schema.fields
-    }
-
-
-def _fields_of(searcher: Searcher, profile: str) -> list[str]:
-    """Return the tensor fields that a profile's phases read, in the order of the schema."""
-    names = {
-        str(argument)
-        for node in searcher.ranker(profile).phases.values()
-        for call in calls(node)
-        if call.name in READS_FIELDS
-        for argument in call.arguments or ()
-    }
-    return [name for name in searcher.index.tensors if name in names]

@@ -172,7 +172,7 @@ class Searcher:
         def made(name: str) -> DocumentRows | FieldTensors:
             return self._others.tensors(name, self.index.documents, folder, reporter)
 
-        if not self._others.fields:
+        if not (self._others.fields or self._others.unread):
             return documents
         return replace(documents, tensors=FilledTensors(documents.tensors, self._others, made))
 
