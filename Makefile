@@ -6,7 +6,7 @@ export UV_PYTHON_DOWNLOADS := never
 unexport VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: demo test test-all setup fmt lint types imports golden regen-jars regen-compliance export-matrix recipe-table public-applications bench build clean
+.PHONY: demo test test-all setup fmt lint types imports golden regen-jars regen-compliance storage-table export-matrix recipe-table public-applications bench build clean
 .DEFAULT_GOAL := demo
 
 demo: setup
@@ -38,6 +38,9 @@ imports: setup
 
 recipe-table: setup
 	VESPA_COLBERT_REQUIRE=java $(RUN) python -m tests.app.write_recipe_table docs/recipes.md
+
+storage-table: setup
+	$(RUN) python tools/write_storage_table.py docs/storage.md $(if $(DATA),"$(DATA)") $(if $(MODEL),--model "$(MODEL)")
 
 public-applications: setup
 	$(RUN) python -m tests.app.write_public_applications docs/public-applications.md
