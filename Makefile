@@ -6,7 +6,7 @@ export UV_PYTHON_DOWNLOADS := never
 unexport VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: demo test test-all setup fmt lint types imports golden regen-jars regen-compliance storage-table export-matrix recipe-table public-applications bench build clean
+.PHONY: demo test test-all setup fmt lint types imports golden train-demo-head regen-jars regen-compliance storage-table export-matrix recipe-table public-applications bench build clean
 .DEFAULT_GOAL := demo
 
 demo: setup
@@ -47,6 +47,9 @@ public-applications: setup
 
 golden: setup
 	$(RUN) python tests/regen_golden.py && git --no-pager diff --stat app_package
+
+train-demo-head: setup
+	$(RUN) python tools/train_demo_head.py $(if $(DATA),"$(DATA)") $(if $(SEED),--seed $(SEED))
 
 regen-jars: setup
 	$(RUN) python tests/regen_jars.py

