@@ -290,7 +290,7 @@ def _lock(path: Path) -> Iterator[None]:
             name.unlink(missing_ok=True)
 
 
-LOOKS, SECONDS_BETWEEN_LOOKS = 20, 0.01
+NAMELESS, LOOKS, SECONDS_BETWEEN_LOOKS = 5, 20, 0.01
 """A process that has just taken a lock has not written its number yet."""
 
 
@@ -300,6 +300,7 @@ def _locked(name: Path, path: Path) -> TextIO:
     Raises:
         OutputError: If another process holds it.
     """
+    nameless = 0
     while True:
         stream = name.open("a")
         try:
@@ -308,9 +309,13 @@ def _locked(name: Path, path: Path) -> TextIO:
                 return stream
         except BlockingIOError:
             stream.close()
-            raise OutputError(
-                f"{path}: another process{_holder(name)} is writing it; wait for it to end"
-            ) from None
+            holder = _holder(name)
+            nameless += not holder
+            # Who does not say who it is may have ended meanwhile: once more, a few times.
+            if holder or nameless == NAMELESS:
+                raise OutputError(
+                    f"{path}: another process{holder} is writing it; wait for it to end"
+                ) from None
         except FileNotFoundError:
             pass
         # The holder before us removed the name after we had opened it: once more.
