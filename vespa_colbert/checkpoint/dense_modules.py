@@ -16,6 +16,7 @@ from vespa_colbert.checkpoint.module_list import (
     DENSE_TYPES,
     MODULES_FILE,
     TRANSFORMER_TYPES,
+    module_roles,
     read_modules,
 )
 from vespa_colbert.checkpoint.multi_vector import NORMALIZE_TYPES
@@ -96,7 +97,7 @@ def read_dense_modules(folder: Path) -> DenseModules:
         CheckpointError: For a module type that is not in the table, or another order.
     """
     modules = read_modules(folder)
-    roles = [_role(folder, place, module["type"]) for place, module in enumerate(modules)]
+    roles = module_roles(folder, modules, ROLES)
     _check_order(folder, roles)
     paths: dict[str, list[str]] = {role: [] for role in ORDER}
     for role, module in zip(roles, modules, strict=True):
@@ -152,20 +153,6 @@ def _modes(config: JsonObject) -> tuple[tuple[Pooling, ...], str]:
             f"{value!r}"
         )
     return tuple(mode for each in stated for mode in POOLINGS if mode == each), "pooling_mode"
-
-
-def _role(folder: Path, place: int, kind: str) -> str:
-    """Return what a module does.
-
-    Raises:
-        CheckpointError: For a type that is not in the table.
-    """
-    if kind not in ROLES:
-        raise CheckpointError(
-            f"{folder / MODULES_FILE}: module {place}: expected one of "
-            f"{', '.join(sorted(ROLES))}, got {kind!r}; nothing that a config names is imported"
-        )
-    return ROLES[kind]
 
 
 def _check_order(folder: Path, roles: list[str]) -> None:

@@ -5,7 +5,7 @@ Nothing that the file names is imported: types are looked up in tables.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ __all__ = [
     "MODULES_FILE",
     "SENTENCE_CONFIG_FILES",
     "TRANSFORMER_TYPES",
+    "module_roles",
     "module_types",
     "read_modules",
 ]
@@ -88,3 +89,26 @@ def _check_order(folder: Path, modules: list[Mapping[str, Any]]) -> None:
 def module_types(folder: Path) -> list[str]:
     """Return the dotted names of the modules, in order."""
     return [module["type"] for module in read_modules(folder)]
+
+
+def module_roles(
+    folder: Path, modules: Sequence[Mapping[str, Any]], roles: Mapping[str, str]
+) -> list[str]:
+    """Return what each module does.
+
+    Args:
+        folder: Has ``modules.json``.
+        modules: Its entries.
+        roles: Dotted name → what such a module does.
+
+    Raises:
+        CheckpointError: For a type that is not among them.
+    """
+    for place, module in enumerate(modules):
+        if module["type"] not in roles:
+            raise CheckpointError(
+                f"{folder / MODULES_FILE}: module {place}: expected one of "
+                f"{', '.join(sorted(roles))}, got {module['type']!r}; nothing that a config names "
+                "is imported"
+            )
+    return [roles[module["type"]] for module in modules]

@@ -26,6 +26,7 @@ from vespa_colbert.checkpoint.module_list import (
     DENSE_TYPES,
     MODULES_FILE,
     TRANSFORMER_TYPES,
+    module_roles,
     module_types,
     read_modules,
 )
@@ -180,7 +181,7 @@ def _module_folders(folder: Path) -> _ModuleFolders:
         CheckpointError: For a module type that is not in the table, or another order.
     """
     modules = read_modules(folder)
-    roles = [_role(folder, place, module["type"]) for place, module in enumerate(modules)]
+    roles = module_roles(folder, modules, ROLES)
     _check_order(folder, roles)
     found: dict[str, list[Path]] = {role: [] for role in ROLES.values()}
     for role, module in zip(roles, modules, strict=True):
@@ -195,20 +196,6 @@ def _module_folders(folder: Path) -> _ModuleFolders:
         mask=found["MultiVectorMask"][0].relative_to(folder).as_posix(),
         others=(*found["Normalize"], *found["HierarchicalTokenPooling"]),
     )
-
-
-def _role(folder: Path, place: int, kind: str) -> str:
-    """Return what a module does.
-
-    Raises:
-        CheckpointError: For a type that is not in the table.
-    """
-    if kind not in ROLES:
-        raise CheckpointError(
-            f"{folder / MODULES_FILE}: module {place}: expected one of "
-            f"{', '.join(sorted(ROLES))}, got {kind!r}; nothing that a config names is imported"
-        )
-    return ROLES[kind]
 
 
 def _check_order(folder: Path, roles: list[str]) -> None:

@@ -25,7 +25,7 @@ from vespa_colbert.diagnose.sides import WhiteBox
 from vespa_colbert.diagnose.tokenization import lower_cases, without_specials
 from vespa_colbert.diagnose.walk import Misfit, Walk
 from vespa_colbert.errors import ExportError
-from vespa_colbert.export.dense_job import TOLERANCE
+from vespa_colbert.export.compare import TOLERANCE
 
 __all__ = [
     "BEHIND_ENCODER",

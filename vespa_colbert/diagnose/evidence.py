@@ -11,7 +11,7 @@ from vespa_colbert.diagnose.closeness import FLOAT32, unit
 from vespa_colbert.diagnose.result import Evidence
 from vespa_colbert.diagnose.settings import ASPECTS, Change, Settings
 from vespa_colbert.diagnose.walk import Misfit, Walk
-from vespa_colbert.export.dense_job import TOLERANCE
+from vespa_colbert.export.compare import TOLERANCE
 
 __all__ = ["evidence_of"]
 

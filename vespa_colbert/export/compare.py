@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,7 +18,15 @@ from vespa_colbert.export.graph_form import INPUT_NAMES, OUTPUT_NAME
 from vespa_colbert.export.model_folder import EmbedderSpec
 from vespa_colbert.export.onnx_session import open_session
 
-__all__ = ["SHAPES", "TOLERANCE", "CaseResult", "compare_with_torch"]
+__all__ = [
+    "SEED",
+    "SHAPES",
+    "TOLERANCE",
+    "CaseResult",
+    "OutputCase",
+    "compare_outputs",
+    "compare_with_torch",
+]
 
 TOLERANCE = 1e-5
 """Largest difference allowed in a component of a unit vector. Both sides compute in float32, whose
@@ -37,6 +45,12 @@ SKIPPED_SHARE = 0.25
 
 _Case: TypeAlias = tuple[str, NDArray[np.int64], NDArray[np.int64]]
 """Its kind, ids and attention, (batch, token) int64 each."""
+
+OutputCase: TypeAlias = tuple[str, Mapping[str, NDArray[np.int64]]]
+"""Its kind, and input → (batch, token) int64, in the order that the module takes them."""
+
+ROW_AXES = 3
+"""Axes of an output that has a row for each token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,3 +183,62 @@ def _check_rows(
         raise GraphMismatchError(
             f"{where}: expected rows of length {lengths.max():g}, got one off by {off:.3g}"
         )
+
+
+def compare_outputs(
+    path: Path, module: Callable[..., Any], output: str, cases: Iterable[OutputCase]
+) -> Iterator[CaseResult]:
+    """Yield how far a graph's values of any size are from a module's, case by case.
+
+    The largest difference allowed is ``TOLERANCE``, relative to the largest value of a batch where
+    that is over 1. Rows of padding are left out: nothing looks at them.
+
+    Args:
+        path: The ONNX file.
+        module: The torch module that it was made of.
+        output: Name of the graph's output.
+        cases: What both are given.
+
+    Raises:
+        GraphMismatchError: If ONNX Runtime fails, or they differ.
+    """
+    import torch
+
+    try:
+        session = open_session(path)
+    except ExportError as error:
+        raise GraphMismatchError(str(error)) from error
+    for kind, given in cases:
+        ids, attention = (given[name] for name in INPUT_NAMES)
+        where = f"batch {ids.shape[0]}, length {ids.shape[1]}, {kind} attention"
+        with torch.no_grad():
+            wanted = module(*map(torch.tensor, given.values())).numpy()
+        try:
+            (got,) = session.run([output], dict(given))
+        except Exception as error:  # its exceptions have no common base of their own
+            raise GraphMismatchError(f"{where}: ONNX Runtime fails: {error}") from error
+        if wanted.ndim == ROW_AXES and got.shape == wanted.shape:
+            got, wanted = (each[attention > 0] for each in (got, wanted))
+        worst = _scaled_worst(got, wanted, where)
+        yield CaseResult(batch=ids.shape[0], sequence=ids.shape[1], attention=kind, worst=worst)
+
+
+def _scaled_worst(got: NDArray[np.float32], wanted: NDArray[np.float32], where: str) -> float:
+    """Return the largest difference of two arrays.
+
+    Raises:
+        GraphMismatchError: If it is beyond the tolerance, or they are not of one shape and finite.
+    """
+    if got.shape != wanted.shape or not np.isfinite(got).all():
+        raise GraphMismatchError(
+            f"{where}: expected finite values {wanted.shape}, got {got.shape}, "
+            f"{int((~np.isfinite(got)).sum())} of them not finite"
+        )
+    worst = float(np.abs(got - wanted).max())
+    allowed = TOLERANCE * max(1.0, float(np.abs(wanted).max()))
+    if worst > allowed:
+        raise GraphMismatchError(
+            f"{where}: expected torch's values within {allowed:.3g}, got a difference of "
+            f"{worst:.3g}"
+        )
+    return worst

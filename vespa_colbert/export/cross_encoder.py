@@ -10,12 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vespa_colbert.checkpoint.cross_encoder import CrossEncoderCheckpoint
-from vespa_colbert.errors import ExportError, GraphMismatchError
+from vespa_colbert.errors import ExportError
 from vespa_colbert.export.attempts import Attempt, check_opset, check_size, first_sound_graph
-from vespa_colbert.export.compare import SEED, SHAPES, CaseResult
+from vespa_colbert.export.compare import (
+    SEED,
+    SHAPES,
+    TOLERANCE,
+    CaseResult,
+    OutputCase,
+    compare_outputs,
+)
 from vespa_colbert.export.convert import EXPORTERS
 from vespa_colbert.export.cross_encoder_spec import CrossEncoderSpec
 from vespa_colbert.export.fusion import FUSED_DOMAIN, fuse_attention
@@ -23,7 +29,6 @@ from vespa_colbert.export.graph import GraphFacts, GraphWish, check_graph
 from vespa_colbert.export.graph_form import INPUT_NAMES, GraphForm
 from vespa_colbert.export.manifest import installed_versions
 from vespa_colbert.export.model_folder import EMBEDDER_FILE, MODEL_FILE, TOKENIZER_FILE
-from vespa_colbert.export.onnx_session import open_session
 from vespa_colbert.export.options import DEFAULT_OPTIONS, ExportOptions
 from vespa_colbert.export.runtimes import Runtime, runtime_of
 from vespa_colbert.export.stated_folder import StatedFolder, read_stated_folder
@@ -41,12 +46,6 @@ CrossEncoderFolder: TypeAlias = StatedFolder[CrossEncoderSpec]
 MEMBER = "cross_encoder"
 TYPES = "token_type_ids"
 OUTPUT = "logits"
-TOLERANCE = 1e-5
-"""Largest difference of a logit, relative to the largest of its batch where that is over 1. Both
-sides compute in float32; a wrong weight, mask or axis moves logits by 1e-3 or more."""
-
-_Case: TypeAlias = tuple[str, dict[str, NDArray[np.int64]]]
-"""Its kind, and input → (batch, token) int64."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +77,8 @@ class _Job:
         )
         facts = check_graph(self.path, wish)
         self.tell("comparing ONNX Runtime with torch")
-        cases = tuple(_compare(self)) if self.options.verify else ()
+        compared = compare_outputs(self.path, self.module, OUTPUT, _cases(self))
+        cases = tuple(compared) if self.options.verify else ()
         return _Checked(exporter=exporter, facts=facts, cases=cases)
 
 
@@ -217,7 +217,7 @@ def _cases(
     job: _Job,
     shapes: tuple[tuple[int, int], ...] = SHAPES,
     kinds: tuple[str, ...] = ("full", "padded"),
-) -> Iterator[_Case]:
+) -> Iterator[OutputCase]:
     """Yield pairs of random tokens with separators where they belong.
 
     Pairs of a padded batch have different lengths, and padding behind them.
@@ -244,53 +244,6 @@ def _cases(
                 TYPES: (place > middle + pair.separators) & (place < kept),
             }
             yield kind, {name: given[name].astype(np.int64) for name in job.form.inputs}
-
-
-def _compare(job: _Job) -> Iterator[CaseResult]:
-    """Yield how ONNX Runtime's logits differ from torch's, case by case.
-
-    Raises:
-        GraphMismatchError: If ONNX Runtime fails, or they differ.
-    """
-    import torch
-
-    try:
-        session = open_session(job.path)
-    except ExportError as error:
-        raise GraphMismatchError(str(error)) from error
-    for kind, given in _cases(job):
-        batch, length = given["input_ids"].shape
-        where = f"batch {batch}, length {length}, {kind} attention"
-        with torch.no_grad():
-            wanted = job.module(*(torch.tensor(each) for each in given.values())).numpy()
-        try:
-            (got,) = session.run([OUTPUT], given)
-        except Exception as error:  # its exceptions have no common base of their own
-            raise GraphMismatchError(f"{where}: ONNX Runtime fails: {error}") from error
-        yield CaseResult(
-            batch=batch, sequence=length, attention=kind, worst=_worst(got, wanted, where)
-        )
-
-
-def _worst(got: NDArray[np.float32], wanted: NDArray[np.float32], where: str) -> float:
-    """Return the largest difference of two arrays of logits.
-
-    Raises:
-        GraphMismatchError: If it is beyond the tolerance, or they are not of one shape and finite.
-    """
-    if got.shape != wanted.shape or not np.isfinite(got).all():
-        raise GraphMismatchError(
-            f"{where}: expected finite logits {wanted.shape}, got {got.shape}, "
-            f"{int((~np.isfinite(got)).sum())} of them not finite"
-        )
-    worst = float(np.abs(got - wanted).max())
-    allowed = TOLERANCE * max(1.0, float(np.abs(wanted).max()))
-    if worst > allowed:
-        raise GraphMismatchError(
-            f"{where}: expected torch's logits within {allowed:.3g}, got a difference of "
-            f"{worst:.3g}"
-        )
-    return worst
 
 
 def _described(

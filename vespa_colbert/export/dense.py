@@ -16,8 +16,9 @@ from typing import Any, TypeAlias
 from vespa_colbert.checkpoint.dense_facts import DenseCheckpoint
 from vespa_colbert.errors import ExportError
 from vespa_colbert.export.attempts import Attempt, check_opset, check_size, first_sound_graph
+from vespa_colbert.export.compare import TOLERANCE
 from vespa_colbert.export.convert import EXPORTERS
-from vespa_colbert.export.dense_job import TOLERANCE, DenseJob, DenseVerdict, example_inputs
+from vespa_colbert.export.dense_job import DenseJob, DenseVerdict, example_inputs
 from vespa_colbert.export.dense_narrow import narrow_dense
 from vespa_colbert.export.dense_spec import DenseSpec, Pooling
 from vespa_colbert.export.fusion import fuse_attention

@@ -5,32 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vespa_colbert.checkpoint.dense_facts import DenseCheckpoint
-from vespa_colbert.errors import ExportError, GraphMismatchError
-from vespa_colbert.export.compare import SEED, SHAPES, CaseResult
+from vespa_colbert.export.compare import SEED, SHAPES, CaseResult, OutputCase, compare_outputs
 from vespa_colbert.export.dense_spec import DenseSpec
 from vespa_colbert.export.fusion import FUSED_DOMAIN
 from vespa_colbert.export.graph import GraphFacts, GraphWish, check_graph
 from vespa_colbert.export.graph_form import GraphForm
-from vespa_colbert.export.onnx_session import open_session
 from vespa_colbert.export.options import ExportOptions
 from vespa_colbert.export.runtimes import Runtime
 
-__all__ = ["TOLERANCE", "DenseJob", "DenseVerdict", "example_inputs"]
-
-TOLERANCE = 1e-5
-"""Largest difference of a component, relative to the largest of its batch where that is over 1.
-Both sides compute in float32; a wrong weight, mask or axis moves components by 1e-3 or more."""
+__all__ = ["DenseJob", "DenseVerdict", "example_inputs"]
 
 EXAMPLE = ((2, 9),)
-
-_Case: TypeAlias = tuple[str, NDArray[np.int64], NDArray[np.int64]]
-"""Its kind, ids and attention, (batch, token) int64 each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +80,8 @@ class DenseJob:
         """
         facts = self.facts(fused=fused)
         self.tell("comparing ONNX Runtime with torch")
-        cases = tuple(_compare(self)) if self.options.verify else ()
+        compared = compare_outputs(self.path, self.module, self.form.output, _cases(self))
+        cases = tuple(compared) if self.options.verify else ()
         return DenseVerdict(exporter=exporter, facts=facts, cases=cases)
 
     def facts(self, *, fused: bool = False) -> GraphFacts:
@@ -110,11 +101,11 @@ def example_inputs(job: DenseJob) -> tuple[Any, ...]:
     """Return ids and attention as two tensors of their own, some attention 0."""
     import torch
 
-    cases = {kind: given for kind, *given in _cases(job, EXAMPLE)}
-    return tuple(torch.tensor(each) for each in cases["padded"])
+    cases = dict(_cases(job, EXAMPLE))
+    return tuple(torch.tensor(each) for each in cases["padded"].values())
 
 
-def _cases(job: DenseJob, shapes: tuple[tuple[int, int], ...] = SHAPES) -> Iterator[_Case]:
+def _cases(job: DenseJob, shapes: tuple[tuple[int, int], ...] = SHAPES) -> Iterator[OutputCase]:
     """Yield texts of random tokens; those of a padded batch have different lengths."""
     read = job.checkpoint
     generator = np.random.default_rng(SEED)
@@ -129,56 +120,5 @@ def _cases(job: DenseJob, shapes: tuple[tuple[int, int], ...] = SHAPES) -> Itera
             for token, column in ((read.tokenizer.start_id, 0), (read.tokenizer.end_id, -1)):
                 if token is not None:
                     given[np.arange(batch), (kept[:, 0] - 1) * (column == -1)] = token
-            yield kind, given.astype(np.int64), real.astype(np.int64)
-
-
-def _compare(job: DenseJob) -> Iterator[CaseResult]:
-    """Yield how ONNX Runtime differs from torch, case by case.
-
-    Rows of padding are left out: nothing looks at them.
-
-    Raises:
-        GraphMismatchError: If ONNX Runtime fails, or they differ.
-    """
-    import torch
-
-    try:
-        session = open_session(job.path)
-    except ExportError as error:
-        raise GraphMismatchError(str(error)) from error
-    for kind, ids, attention in _cases(job):
-        batch, length = ids.shape
-        where = f"batch {batch}, length {length}, {kind} attention"
-        with torch.no_grad():
-            wanted = job.module(torch.tensor(ids), torch.tensor(attention)).numpy()
-        try:
-            feeds = dict(zip(job.form.inputs, (ids, attention), strict=True))
-            (got,) = session.run([job.form.output], feeds)
-        except Exception as error:  # its exceptions have no common base of their own
-            raise GraphMismatchError(f"{where}: ONNX Runtime fails: {error}") from error
-        if wanted.ndim == len(("batch", "token", "width")) and got.shape == wanted.shape:
-            got, wanted = (each[attention > 0] for each in (got, wanted))
-        yield CaseResult(
-            batch=batch, sequence=length, attention=kind, worst=_worst(got, wanted, where)
-        )
-
-
-def _worst(got: NDArray[np.float32], wanted: NDArray[np.float32], where: str) -> float:
-    """Return the largest difference of two arrays.
-
-    Raises:
-        GraphMismatchError: If it is beyond the tolerance, or they are not of one shape and finite.
-    """
-    if got.shape != wanted.shape or not np.isfinite(got).all():
-        raise GraphMismatchError(
-            f"{where}: expected finite values {wanted.shape}, got {got.shape}, "
-            f"{int((~np.isfinite(got)).sum())} of them not finite"
-        )
-    worst = float(np.abs(got - wanted).max())
-    allowed = TOLERANCE * max(1.0, float(np.abs(wanted).max()))
-    if worst > allowed:
-        raise GraphMismatchError(
-            f"{where}: expected torch's values within {allowed:.3g}, got a difference of "
-            f"{worst:.3g}"
-        )
-    return worst
+            arrays = (given.astype(np.int64), real.astype(np.int64))
+            yield kind, dict(zip(job.form.inputs, arrays, strict=True))
