@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.index.stored_cases import found
+from tests.index.stored_cases import SCHEMA, found
 from tests.pipeline.embedded_corpora import MODEL, install, request, text, write_corpus
 from vespa_colbert.errors import (
     CollectionError,
@@ -332,3 +332,13 @@ def test_a_partial_index_of_other_fields_is_begun_anew(tmp_path: Path) -> None:
     other = replace(MODEL, files={**MODEL.files, "model.onnx": MODEL.files["tokenizer.json"]})
 
     assert embed(replace(given, model=other)).embedded.kept == 0
+
+
+def test_fields_of_two_embedders_are_not_filled_from_one_model(tmp_path: Path) -> None:
+    *others, bits, deep = SCHEMA.fields
+    newer = replace(bits, indexing=("input text | embed colbert_v2 | attribute",))
+    two = replace(SCHEMA, fields=(*others, newer, deep))
+    with pytest.raises(SpecError, match="colbert_v2 fills bits") as caught:
+        request(write_corpus(tmp_path / "corpus.jsonl", 2), tmp_path / "index", schema=two)
+    assert "colbert fills floats, deep" in str(caught.value)
+    assert [each.name for each in tmp_path.iterdir()] == ["corpus.jsonl"]

@@ -51,6 +51,7 @@ class EmbedRequest:
     runtime: Runtime = "onnxruntime"
 
     def __post_init__(self) -> None:
+        require_one_embedder(self.schema)
         if self.pooling.is_active:
             require_fed(self.schema)
 
@@ -84,6 +85,25 @@ def index_origin(model: ModelFolder, schema: Schema) -> dict[str, str]:
         "embedder": hashlib.sha256(facts.encode()).hexdigest(),
         "fields": hashlib.sha256(fields.encode()).hexdigest(),
     }
+
+
+def require_one_embedder(schema: Schema) -> None:
+    """Return nothing if one embedder fills all fields of token vectors: one model is at hand.
+
+    Raises:
+        SpecError: If there are several, as beside each other on the way to another model.
+    """
+    filled: dict[str, list[str]] = {}
+    for name, each in embedded_fields(schema).items():
+        if each.holds_tokens and each.statement.component:
+            filled.setdefault(each.statement.component, []).append(name)
+    if len(filled) > 1:
+        found = "; ".join(f"{name} fills {', '.join(fields)}" for name, fields in filled.items())
+        raise SpecError(
+            f"schema {schema.name}: expected one embedder of token vectors, got {found}; what one "
+            "model makes would stand in the fields of another: embed with an application that has "
+            "one of them"
+        )
 
 
 def require_fed(schema: Schema) -> None:
