@@ -387,7 +387,7 @@ def report(data: Workload, taken: Timings) -> None:
         print(f"the machine was too busy for the clock, medians of all rounds: {', '.join(busy)}")
 
 
-def lines(data: Workload, taken: Timings) -> None:
+def lines(data: Workload, taken: Timings, patience: float) -> None:
     """Print what is asked of a scan or a rerank, and what was measured."""
     middle, best = (ratios(data, each) for each in (median_of(taken), best_of(taken)))
     work = ratios(data, work_of(taken))
@@ -398,6 +398,7 @@ def lines(data: Workload, taken: Timings) -> None:
             + (f", by processor time {work[what][0]:.2f}" if what in OURS else "")
         )
     for form in TREES:
+        wait_for_quiet(patience)
         tree_line(data, form, best_of(taken)[f"numba {form}"])
 
 
@@ -472,7 +473,7 @@ def run_workload(data: Workload, rounds: int, patience: float) -> None:
         check(name, run, data, wanted)
     taken = measured(contenders | {"peak": peak}, rounds, patience)
     report(data, taken)
-    lines(data, taken)
+    lines(data, taken, patience)
     if data.name == "scan":
         memory_lines(data)
 
