@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vespa_colbert.cli.console import print_json, print_line
-from vespa_colbert.cli.options import JsonFlag
+from vespa_colbert.cli.options import AllowPickleFlag, JsonFlag
 
 if TYPE_CHECKING:
     from vespa_colbert.reranker import Report
@@ -19,9 +19,7 @@ def command(
     folder: Annotated[
         Path, typer.Argument(help="Custom weights, a model folder, or a model with versions.")
     ],
-    allow_pickle: Annotated[
-        bool, typer.Option("--allow-pickle", help="Open torch files (.bin): tensors only.")
-    ] = False,
+    allow_pickle: AllowPickleFlag = False,
     max_tokens: Annotated[
         int | None, typer.Option("--max-tokens", help="Tokens of a pair, special ones too.")
     ] = None,

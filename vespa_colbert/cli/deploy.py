@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
@@ -18,41 +18,57 @@ if TYPE_CHECKING:
     from vespa_colbert.cluster import Deployment, Step, VespaCli
 
 
+ApplicationArgument: TypeAlias = Annotated[
+    Path | None, typer.Argument(help="The application package.")
+]
+TargetOption: TypeAlias = Annotated[
+    str, typer.Option("-t", "--target", help="local, cloud or a config server's URL.")
+]
+WaitOption: TypeAlias = Annotated[
+    int, typer.Option("-w", "--wait", min=0, help="Seconds to wait for services; 0: don't.")
+]
+DeadlineOption: TypeAlias = Annotated[
+    int,
+    typer.Option("--deadline", min=0, help="Give up then; 0: both waits and 10 minutes."),
+]
+ThroughOption: TypeAlias = Annotated[
+    Literal["vespa", "pyvespa"],
+    typer.Option("--with", help="The vespa CLI, or pyvespa (Docker, Vespa Cloud)."),
+]
+ApplicationIdOption: TypeAlias = Annotated[
+    str, typer.Option("--application-id", help="tenant.application, as Vespa Cloud needs it.")
+]
+ZoneOption: TypeAlias = Annotated[str, typer.Option("-z", "--zone", help="A zone of Vespa Cloud.")]
+PrepareFlag: TypeAlias = Annotated[
+    bool, typer.Option("--prepare", help="Let the server judge the package, no more.")
+]
+ProductionFlag: TypeAlias = Annotated[
+    bool, typer.Option("--production", help="Submit to Vespa Cloud's production zones.")
+]
+ArchiveOption: TypeAlias = Annotated[
+    Path | None, typer.Option("--archive", help="Write the zip that is uploaded here too.")
+]
+VespaCliOption: TypeAlias = Annotated[
+    Path | None, typer.Option("--vespa-cli", help="The vespa CLI to use.")
+]
+DryRunFlag: TypeAlias = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be uploaded, and how; send nothing.")
+]
+
+
 def command(
-    application: Annotated[Path | None, typer.Argument(help="The application package.")] = None,
-    target: Annotated[
-        str, typer.Option("-t", "--target", help="local, cloud or a config server's URL.")
-    ] = "",
-    wait: Annotated[
-        int, typer.Option("-w", "--wait", min=0, help="Seconds to wait for services; 0: don't.")
-    ] = 0,
-    deadline: Annotated[
-        int,
-        typer.Option("--deadline", min=0, help="Give up then; 0: both waits and 10 minutes."),
-    ] = 0,
-    through: Annotated[
-        Literal["vespa", "pyvespa"],
-        typer.Option("--with", help="The vespa CLI, or pyvespa (Docker, Vespa Cloud)."),
-    ] = "vespa",
-    application_id: Annotated[
-        str, typer.Option("--application-id", help="tenant.application, as Vespa Cloud needs it.")
-    ] = "",
-    zone: Annotated[str, typer.Option("-z", "--zone", help="A zone of Vespa Cloud.")] = "",
-    prepare: Annotated[
-        bool, typer.Option("--prepare", help="Let the server judge the package, no more.")
-    ] = False,
-    production: Annotated[
-        bool, typer.Option("--production", help="Submit to Vespa Cloud's production zones.")
-    ] = False,
-    archive: Annotated[
-        Path | None, typer.Option("--archive", help="Write the zip that is uploaded here too.")
-    ] = None,
-    vespa_cli: Annotated[
-        Path | None, typer.Option("--vespa-cli", help="The vespa CLI to use.")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be uploaded, and how; send nothing.")
-    ] = False,
+    application: ApplicationArgument = None,
+    target: TargetOption = "",
+    wait: WaitOption = 0,
+    deadline: DeadlineOption = 0,
+    through: ThroughOption = "vespa",
+    application_id: ApplicationIdOption = "",
+    zone: ZoneOption = "",
+    prepare: PrepareFlag = False,
+    production: ProductionFlag = False,
+    archive: ArchiveOption = None,
+    vespa_cli: VespaCliOption = None,
+    dry_run: DryRunFlag = False,
     recipe: RecipeOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -60,14 +76,7 @@ def command(
 
     Example: vespa-colbert deploy output/app -t local -w 300
     """
-    from vespa_colbert.cluster import (
-        Deployment,
-        changes_by_hand,
-        find_vespa_cli,
-        package_files,
-        package_root,
-        write_archive,
-    )
+    from vespa_colbert.cluster import Deployment, find_vespa_cli, package_root, write_archive
 
     if prepare and production:
         raise typer.BadParameter("expected one of --prepare and --production")
@@ -81,16 +90,22 @@ def command(
         zone=zone,
     )
     root = package_root(folder)
-    if changes := changes_by_hand(root):
-        Console().say(f"warning: {changes}")
+    _warn(root)
     client = find_vespa_cli(vespa_cli) if through == "vespa" else None
     if archive is not None:
         write_archive(root, archive)
     if dry_run:
-        sizes = {name: file.stat().st_size for name, file in package_files(root).items()}
-        _show(folder, sizes, _command(client, deployment, folder), as_json=as_json)
+        _show(folder, root, _command(client, deployment, folder), as_json=as_json)
     else:
         _deploy(folder, deployment, client, as_json=as_json)
+
+
+def _warn(root: Path) -> None:
+    """Say on stderr how a package of ours differs from what was generated."""
+    from vespa_colbert.cluster import changes_by_hand
+
+    if changes := changes_by_hand(root):
+        Console().say(f"warning: {changes}")
 
 
 def _deploy(
@@ -131,7 +146,11 @@ def _command(client: VespaCli | None, deployment: Deployment, folder: Path) -> s
     return " ".join([str(client.path), *deployment.arguments(folder)])
 
 
-def _show(folder: Path, sizes: dict[str, int], command: str, *, as_json: bool) -> None:
+def _show(folder: Path, root: Path, command: str, *, as_json: bool) -> None:
+    """Print what would be uploaded, and by which command."""
+    from vespa_colbert.cluster import package_files
+
+    sizes = {name: file.stat().st_size for name, file in package_files(root).items()}
     if as_json:
         print_json({"application": folder, "files": sizes, "command": command})
         return

@@ -5,40 +5,45 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
 from vespa_colbert.cli.console import Console, print_json, print_line
 from vespa_colbert.cli.export_options import takes_kind_options
 from vespa_colbert.cli.flags import Given
-from vespa_colbert.cli.options import JsonFlag
+from vespa_colbert.cli.options import AllowPickleFlag, JsonFlag
 from vespa_colbert.cli.streams import input_lines
 from vespa_colbert.errors import CollectionError
 
 SIDE = "A checkpoint folder, a model folder, vectors (.npy), or package.module:function, file.py:f."
 
 
+SideArgument: TypeAlias = Annotated[str, typer.Argument(metavar="A", help=SIDE)]
+OtherArgument: TypeAlias = Annotated[str, typer.Argument(metavar="B", help="The same.")]
+TextsArgument: TypeAlias = Annotated[
+    Path, typer.Argument(help="A text a line, or JSON lines with text; - for stdin.")
+]
+RoleOption: TypeAlias = Annotated[
+    Literal["query", "document"],
+    typer.Option("--role", help="What the texts are: whose instruction is put before them."),
+]
+ToleranceOption: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--tolerance", min=0.0, help="Largest difference that is none, at length 1: 5e-6."
+    ),
+]
+
+
 @takes_kind_options
 def command(
-    a: Annotated[str, typer.Argument(metavar="A", help=SIDE)],
-    b: Annotated[str, typer.Argument(metavar="B", help="The same.")],
-    texts: Annotated[
-        Path, typer.Argument(help="A text a line, or JSON lines with text; - for stdin.")
-    ],
-    role: Annotated[
-        Literal["query", "document"],
-        typer.Option("--role", help="What the texts are: whose instruction is put before them."),
-    ] = "document",
-    tolerance: Annotated[
-        float | None,
-        typer.Option(
-            "--tolerance", min=0.0, help="Largest difference that is none, at length 1: 5e-6."
-        ),
-    ] = None,
-    allow_pickle: Annotated[
-        bool, typer.Option("--allow-pickle", help="Open torch files (.bin): tensors only.")
-    ] = False,
+    a: SideArgument,
+    b: OtherArgument,
+    texts: TextsArgument,
+    role: RoleOption = "document",
+    tolerance: ToleranceOption = None,
+    allow_pickle: AllowPickleFlag = False,
     as_json: JsonFlag = False,
     facts: Given | None = None,
 ) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
 from vespa_colbert.cli.console import Console, print_json, print_line
+from vespa_colbert.cli.flags import Given, takes_flags
 from vespa_colbert.cli.options import (
     AppOption,
     JsonFlag,
@@ -18,50 +19,68 @@ from vespa_colbert.cli.options import (
     RecipeOption,
     RuntimeOption,
     load_recipe,
+    namespace_of,
     needed,
     pooling_of,
 )
 from vespa_colbert.errors import SpecError
 
 if TYPE_CHECKING:
-    from vespa_colbert.pipeline import Embedded, EmbedRequest, Shard, ShardEmbedded
+    from vespa_colbert.pipeline import Embedded, EmbedRequest, ShardEmbedded
+    from vespa_colbert.recipe import Recipe
 
 SHOWN = 10
 """Skipped lines that are said; the report has all of them."""
 
+CorpusArgument: TypeAlias = Annotated[
+    Path | None,
+    typer.Argument(help="JSON lines with _id, title and text, or a BEIR folder; - for stdin."),
+]
+OutputOption: TypeAlias = Annotated[
+    Path | None, typer.Option("-o", "--output", help="The local index.")
+]
+FeedOption: TypeAlias = Annotated[Path | None, typer.Option("--feed", help="The Vespa feed file.")]
+IndexOnlyFlag: TypeAlias = Annotated[bool, typer.Option("--index-only", help="Write no feed.")]
+ShardOption: TypeAlias = Annotated[
+    str, typer.Option("--shard", help="One part of the corpus, as 2/8; the last one joins all.")
+]
+OnErrorOption: TypeAlias = Annotated[
+    Literal["fail", "skip"],
+    typer.Option("--on-error", help="Of bad lines: skip lists them in INDEX.skipped.jsonl."),
+]
+EngineOption: TypeAlias = Annotated[
+    Literal["local", "ray"], typer.Option("--engine", help="ray: all machines of a cluster.")
+]
 
+DENSE: dict[str, Any] = {
+    "role": Annotated[
+        Literal["query", "document"] | None,
+        typer.Option("--role", help="What the texts are, of a dense model alone: document."),
+    ],
+    "dims": Annotated[
+        int | None, typer.Option("--dims", help="First components, of a dense model alone.")
+    ],
+}
+"""What may be said of a dense model's vectors → the flag that does."""
+
+
+@takes_flags("dense", DENSE)
 def command(
-    corpus: Annotated[
-        Path | None,
-        typer.Argument(help="JSON lines with _id, title and text, or a BEIR folder; - for stdin."),
-    ] = None,
+    corpus: CorpusArgument = None,
     application: AppOption = None,
     model: ModelOption = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="The local index.")] = None,
-    feed: Annotated[Path | None, typer.Option("--feed", help="The Vespa feed file.")] = None,
-    index_only: Annotated[bool, typer.Option("--index-only", help="Write no feed.")] = False,
-    shard: Annotated[
-        str, typer.Option("--shard", help="One part of the corpus, as 2/8; the last one joins all.")
-    ] = "",
-    on_error: Annotated[
-        Literal["fail", "skip"],
-        typer.Option("--on-error", help="Of bad lines: skip lists them in INDEX.skipped.jsonl."),
-    ] = "fail",
-    engine: Annotated[
-        Literal["local", "ray"], typer.Option("--engine", help="ray: all machines of a cluster.")
-    ] = "local",
+    output: OutputOption = None,
+    feed: FeedOption = None,
+    index_only: IndexOnlyFlag = False,
+    shard: ShardOption = "",
+    on_error: OnErrorOption = "fail",
+    engine: EngineOption = "local",
     runtime: RuntimeOption = "onnxruntime",
     pool_factor: PoolFactorOption = None,
     protected_tokens: ProtectedTokensOption = None,
-    role: Annotated[
-        Literal["query", "document"] | None,
-        typer.Option("--role", help="What the texts are, of a dense model alone: document."),
-    ] = None,
-    dims: Annotated[
-        int | None, typer.Option("--dims", help="First components, of a dense model alone.")
-    ] = None,
     recipe: RecipeOption = None,
     as_json: JsonFlag = False,
+    dense: Given | None = None,
 ) -> None:
     """Embed a corpus as the application's schema says: a local index and a Vespa feed file.
 
@@ -76,25 +95,16 @@ def command(
 
     Example: vespa-colbert embed - -m output/dense --role query < texts.jsonl > vectors.jsonl
     """
-    from vespa_colbert.cli.text_vectors import write_vectors
     from vespa_colbert.export import is_dense_folder, read_model_folder
-    from vespa_colbert.pipeline import EmbedRequest, Shard, corpus_file, only_schema, package_name
+    from vespa_colbert.pipeline import EmbedRequest, corpus_file, only_schema
 
     said = load_recipe(recipe)
-    folder = model or said.export.output
+    folder, package = model or said.export.output, application or said.app.output
     if is_dense_folder(folder):
-        if runtime != "onnxruntime":
-            raise SpecError(
-                f"{folder}: --runtime {runtime} is for token vectors, whose index states it; "
-                "vectors on lines cannot"
-            )
-        texts = needed(corpus or said.corpus.path, "the file of texts", "corpus.path")
-        threads = said.index.threads
-        write_vectors(texts, folder, output, role=role or "document", dims=dims, threads=threads)
+        _write_vectors(said, folder, corpus, output, runtime, dense or {})
         return
-    if role is not None or dims is not None:
+    if dense:
         raise SpecError(f"{folder}: --role and --dims go with the model folder of a dense model")
-    package = application or said.app.output
     with corpus_file(needed(corpus or said.corpus.path, "the corpus", "corpus.path")) as source:
         request = EmbedRequest(
             corpus=source,
@@ -107,16 +117,24 @@ def command(
             runtime=runtime,
         )
         path = None if index_only else feed or said.index.feed
-        if path is not None:
-            _check_tensors(request)
-        made = _made(request, Shard.parse(shard) if shard else None, engine)
-        if not made.missing:
-            _keep_dense_vectors(request, package)
-        operations = 0
-        if path is not None and not made.missing:
-            namespace = package_name(package) or said.app.name
-            operations = _feed(request, path, namespace)
+        made = _made(request, path, shard, engine)
+        operations = 0 if made.missing else _completed(request, package, path, said)
     _tell(made, path, operations, as_json=as_json)
+
+
+def _write_vectors(
+    said: Recipe, model: Path, corpus: Path | None, output: Path | None, runtime: str, dense: Given
+) -> None:
+    """Write the vectors that a dense model makes of texts."""
+    from vespa_colbert.cli.text_vectors import write_vectors
+
+    if runtime != "onnxruntime":
+        raise SpecError(
+            f"{model}: --runtime {runtime} is for token vectors, whose index states it; "
+            "vectors on lines cannot"
+        )
+    texts = needed(corpus or said.corpus.path, "the file of texts", "corpus.path")
+    write_vectors(texts, model, output, threads=said.index.threads, **dense)
 
 
 def _check_tensors(request: EmbedRequest) -> None:
@@ -132,14 +150,27 @@ def _check_tensors(request: EmbedRequest) -> None:
     check_corpus(request.corpus, request.schema)
 
 
-def _made(request: EmbedRequest, shard: Shard | None, engine: str) -> ShardEmbedded:
-    from vespa_colbert.pipeline import ShardEmbedded, embed, embed_with_ray
+def _made(request: EmbedRequest, feed: Path | None, shard: str, engine: str) -> ShardEmbedded:
+    """Return the index that was made, of the whole corpus or of one shard, as in 2/8.
 
+    Nothing is embedded where the feed that is to follow would lack a tensor.
+    """
+    from vespa_colbert.pipeline import Shard, ShardEmbedded, embed, embed_with_ray
+
+    if feed is not None:
+        _check_tensors(request)
+    part = Shard.parse(shard) if shard else None
     if engine == "local":
-        return embed(request, shard, reporter=Console())
-    if shard is not None:
+        return embed(request, part, reporter=Console())
+    if part is not None:
         raise SpecError("--engine ray embeds all shards; leave out --shard")
     return ShardEmbedded(embedded=embed_with_ray(request, reporter=Console()))
+
+
+def _completed(request: EmbedRequest, application: Path, feed: Path | None, said: Recipe) -> int:
+    """Return the number of put operations written, once the index of the whole corpus is there."""
+    _keep_dense_vectors(request, application)
+    return 0 if feed is None else _feed(request, feed, namespace_of(said, application))
 
 
 def _keep_dense_vectors(request: EmbedRequest, application: Path) -> None:

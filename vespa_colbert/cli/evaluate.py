@@ -46,6 +46,9 @@ CollectionArgument: TypeAlias = Annotated[
 OutputOption: TypeAlias = Annotated[
     Path, typer.Option("-o", "--output", help="Where vectors, page and JSON are kept.")
 ]
+SplitOption: TypeAlias = Annotated[
+    str, typer.Option("--split", help="Name of the judgements; test if there are several.")
+]
 
 VARIANTS: dict[str, Any] = {
     "cell_types": Annotated[
@@ -129,9 +132,7 @@ def command(
     application: AppOption = None,
     model: ModelOption = None,
     output: OutputOption = Path("output/evaluation"),
-    split: Annotated[
-        str, typer.Option("--split", help="Name of the judgements; test if there are several.")
-    ] = "",
+    split: SplitOption = "",
     recipe: RecipeOption = None,
     vespa_terms: VespaTermsFlag = False,
     as_json: JsonFlag = False,
@@ -143,8 +144,7 @@ def command(
 
     Example: vespa-colbert evaluate scifact --dims 128,64 -o output/evaluation
     """
-    from vespa_colbert.evaluate import evaluation_page, parse_measures, read_judged
-    from vespa_colbert.files import atomic_file
+    from vespa_colbert.evaluate import parse_measures, read_judged
     from vespa_colbert.pipeline import evaluate_applications
 
     given, others, said = variants or {}, peers or {}, load_recipe(recipe)
@@ -164,18 +164,12 @@ def command(
             runs=others.get("run", ()),
             reporter=Console(),
         )
-    texts = {
-        JSON_FILE: json.dumps(found.to_json(), indent=2, ensure_ascii=False) + "\n",
-        PAGE_FILE: evaluation_page(found),
-    }
-    for name, text in texts.items():
-        with atomic_file(output / name) as part:
-            part.write_text(text, encoding="utf-8")
+    _write(found, output)
     if as_json:
         print_json(found.to_json())
-    else:
-        for line in [*evaluation_lines(found), "", f"{output / PAGE_FILE}: picture and losers"]:
-            print_line(line)
+        return
+    for line in [*evaluation_lines(found), "", f"{output / PAGE_FILE}: picture and losers"]:
+        print_line(line)
 
 
 def _check(application: Path | None, variants: Given, peers: Given) -> None:
@@ -184,6 +178,20 @@ def _check(application: Path | None, variants: Given, peers: Given) -> None:
         raise typer.BadParameter("a package has its own; leave it or -a out", param_hint="--dims")
     if "against_model" in peers and "against" not in peers:
         raise typer.BadParameter("expected --against too", param_hint="--against-model")
+
+
+def _write(found: Evaluation, output: Path) -> None:
+    """Write an evaluation as JSON and as a page."""
+    from vespa_colbert.evaluate import evaluation_page
+    from vespa_colbert.files import atomic_file
+
+    texts = {
+        JSON_FILE: json.dumps(found.to_json(), indent=2, ensure_ascii=False) + "\n",
+        PAGE_FILE: evaluation_page(found),
+    }
+    for name, text in texts.items():
+        with atomic_file(output / name) as part:
+            part.write_text(text, encoding="utf-8")
 
 
 def _options(said: Recipe, given: Given) -> EvaluationOptions:

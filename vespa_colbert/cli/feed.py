@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from vespa_colbert.cli.console import Console, print_json, print_line
-from vespa_colbert.cli.options import AppOption, JsonFlag, RecipeOption, load_recipe
+from vespa_colbert.cli.options import AppOption, JsonFlag, RecipeOption, load_recipe, namespace_of
 
 if TYPE_CHECKING:
     from vespa_colbert.index import Feed, FeedResult
@@ -17,35 +17,48 @@ if TYPE_CHECKING:
 STDOUT = Path("-")
 
 
+SourceArgument: TypeAlias = Annotated[
+    Path | None, typer.Argument(help="A corpus (JSON lines), or the folder of a local index.")
+]
+ModelOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("-m", "--model", help="Embeds a corpus for tensors that documents have."),
+]
+OutputOption: TypeAlias = Annotated[
+    Path | None, typer.Option("-o", "--output", help="The feed; - for stdout.")
+]
+TensorsFlag: TypeAlias = Annotated[
+    bool | None,
+    typer.Option("--tensors/--no-tensors", help="Feed the documents' tensor fields."),
+]
+EmbedOption: TypeAlias = Annotated[
+    str, typer.Option("--embed", help="What is embedded into them, as in: input text")
+]
+GroupOption: TypeAlias = Annotated[
+    str, typer.Option("--group", help="Field with a document's group, for personal search.")
+]
+NamespaceOption: TypeAlias = Annotated[
+    str, typer.Option("--namespace", help="First part of ids; the application's name.")
+]
+SchemaOption: TypeAlias = Annotated[
+    str, typer.Option("--schema", help="Which, where there are several.")
+]
+ResumeFlag: TypeAlias = Annotated[
+    bool, typer.Option("--resume", help="Go on where an earlier run with --resume stopped.")
+]
+
+
 def command(
-    source: Annotated[
-        Path | None, typer.Argument(help="A corpus (JSON lines), or the folder of a local index.")
-    ] = None,
+    source: SourceArgument = None,
     application: AppOption = None,
-    model: Annotated[
-        Path | None,
-        typer.Option("-m", "--model", help="Embeds a corpus for tensors that documents have."),
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The feed; - for stdout.")
-    ] = None,
-    tensors: Annotated[
-        bool | None,
-        typer.Option("--tensors/--no-tensors", help="Feed the documents' tensor fields."),
-    ] = None,
-    embed: Annotated[
-        str, typer.Option("--embed", help="What is embedded into them, as in: input text")
-    ] = "",
-    group: Annotated[
-        str, typer.Option("--group", help="Field with a document's group, for personal search.")
-    ] = "",
-    namespace: Annotated[
-        str, typer.Option("--namespace", help="First part of ids; the application's name.")
-    ] = "",
-    schema: Annotated[str, typer.Option("--schema", help="Which, where there are several.")] = "",
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where an earlier run with --resume stopped.")
-    ] = False,
+    model: ModelOption = None,
+    output: OutputOption = None,
+    tensors: TensorsFlag = None,
+    embed: EmbedOption = "",
+    group: GroupOption = "",
+    namespace: NamespaceOption = "",
+    schema: SchemaOption = "",
+    resume: ResumeFlag = False,
     recipe: RecipeOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -54,13 +67,7 @@ def command(
     Example: vespa-colbert feed corpus.jsonl -a output/app -o - | vespa feed -
     """
     from vespa_colbert.export import read_model_folder
-    from vespa_colbert.pipeline import (
-        FeedOptions,
-        only_schema,
-        open_feed,
-        package_name,
-        sent_fields,
-    )
+    from vespa_colbert.pipeline import FeedOptions, only_schema, open_feed, sent_fields
 
     said = load_recipe(recipe)
     path = output or said.index.feed
@@ -69,7 +76,7 @@ def command(
     package = application or said.app.output
     taken = source or said.corpus.path or said.index.output
     options = FeedOptions(
-        namespace=namespace or package_name(package) or said.app.name,
+        namespace=namespace or namespace_of(said, package),
         group=group,
         tensors=tensors,
         embed=embed,

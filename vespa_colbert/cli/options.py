@@ -15,17 +15,22 @@ if TYPE_CHECKING:
     from vespa_colbert.recipe import Recipe
 
 __all__ = [
+    "AllowPickleFlag",
     "AppOption",
     "IndexOption",
     "JsonFlag",
     "ModelOption",
     "PoolFactorOption",
+    "ProfileOption",
     "ProtectedTokensOption",
+    "QuestionArgument",
     "RecipeOption",
     "RuntimeOption",
     "load_recipe",
+    "namespace_of",
     "needed",
     "numbers",
+    "pooling_of",
 ]
 
 DEFAULT_RECIPE = Path("recipe.toml")
@@ -43,6 +48,13 @@ ModelOption: TypeAlias = Annotated[
 ]
 IndexOption: TypeAlias = Annotated[
     Path | None, typer.Option("-i", "--index", help="The local index.")
+]
+QuestionArgument: TypeAlias = Annotated[str, typer.Argument(help="The question.")]
+ProfileOption: TypeAlias = Annotated[
+    str | None, typer.Option("-p", "--profile", help="The rank profile.")
+]
+AllowPickleFlag: TypeAlias = Annotated[
+    bool, typer.Option("--allow-pickle", help="Open torch files (.bin): tensors only.")
 ]
 
 PoolFactorOption: TypeAlias = Annotated[
@@ -79,6 +91,13 @@ def load_recipe(path: Path | None) -> Recipe:
     if path is None and not DEFAULT_RECIPE.is_file():
         return Recipe()
     return read_recipe(path or DEFAULT_RECIPE)
+
+
+def namespace_of(said: Recipe, application: Path) -> str:
+    """Return the first part of document ids: the package's name, or else the recipe's."""
+    from vespa_colbert.pipeline import package_name
+
+    return package_name(application) or said.app.name
 
 
 def pooling_of(said: Recipe, factor: float | None, protected: int | None) -> TokenPooling:

@@ -3,34 +3,43 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
 from vespa_colbert.cli.console import print_json, print_line
-from vespa_colbert.cli.options import AppOption, ModelOption, RecipeOption, load_recipe
+from vespa_colbert.cli.options import (
+    AppOption,
+    ModelOption,
+    ProfileOption,
+    QuestionArgument,
+    RecipeOption,
+    load_recipe,
+)
+
+YqlOption: TypeAlias = Annotated[
+    str, typer.Option("--yql", help="The statement, where not that of the profile.")
+]
+GroupOption: TypeAlias = Annotated[
+    str, typer.Option("--group", help="Whose documents are searched, in streaming mode.")
+]
+QueryTensorOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-t", "--query-tensor", help="name=literal, which no model here makes; repeatable."
+    ),
+]
 
 
 def command(
-    text: Annotated[str, typer.Argument(help="The question.")],
+    text: QuestionArgument,
     application: AppOption = None,
     model: ModelOption = None,
-    profile: Annotated[
-        str | None, typer.Option("-p", "--profile", help="The rank profile.")
-    ] = None,
-    yql: Annotated[
-        str, typer.Option("--yql", help="The statement, where not that of the profile.")
-    ] = "",
+    profile: ProfileOption = None,
+    yql: YqlOption = "",
     hits: Annotated[int | None, typer.Option("-n", "--hits", min=1, help="Hits asked for.")] = None,
-    group: Annotated[
-        str, typer.Option("--group", help="Whose documents are searched, in streaming mode.")
-    ] = "",
-    query_tensor: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-t", "--query-tensor", help="name=literal, which no model here makes; repeatable."
-        ),
-    ] = None,
+    group: GroupOption = "",
+    query_tensor: QueryTensorOption = None,
     recipe: RecipeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it on one line.")] = False,
 ) -> None:

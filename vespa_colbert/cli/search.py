@@ -14,6 +14,8 @@ from vespa_colbert.cli.options import (
     IndexOption,
     JsonFlag,
     ModelOption,
+    ProfileOption,
+    QuestionArgument,
     RecipeOption,
     load_recipe,
 )
@@ -56,13 +58,11 @@ FINDING: dict[str, Any] = {
 
 @takes_flags("finding", FINDING)
 def command(
-    text: Annotated[str, typer.Argument(help="The question.")],
+    text: QuestionArgument,
     application: AppOption = None,
     index: IndexOption = None,
     model: ModelOption = None,
-    profile: Annotated[
-        str | None, typer.Option("-p", "--profile", help="The rank profile.")
-    ] = None,
+    profile: ProfileOption = None,
     hits: Annotated[int | None, typer.Option("-n", "--hits", min=1, help="Hits shown.")] = None,
     recipe: RecipeOption = None,
     as_json: JsonFlag = False,

@@ -17,7 +17,9 @@ from vespa_colbert.cli.options import JsonFlag, RecipeOption, load_recipe, neede
 from vespa_colbert.cli.read_options import StatedOptions, read_options, takes_read_options
 
 if TYPE_CHECKING:
-    from vespa_colbert.pipeline import TrainedModel
+    from vespa_colbert.checkpoint import ReadOptions
+    from vespa_colbert.pipeline import TrainedModel, TrainingRequest
+    from vespa_colbert.recipe.train_table import TrainTable
 
 INTERRUPTED = 130
 
@@ -104,15 +106,33 @@ def command(
 
     Example: vespa-colbert train rows.jsonl -c my-checkpoint -o output/trained --epochs 2
     """
-    from vespa_colbert.pipeline import JudgedOptions, TrainingRequest, train_model
-    from vespa_colbert.train import StoppedError
-
     said = load_recipe(recipe)
     table = said.train.stated(_listed(chosen or {}))
-    request = TrainingRequest(
+    request = _request(
+        table,
         checkpoint=needed(checkpoint or said.checkpoint.path, "the checkpoint", "checkpoint.path"),
         read=read_options(said, stated),
         rows=needed(rows or table.rows, "the file of training rows", "train.rows"),
+        resume=resume,
+    )
+    made = _trained(request, table)
+    if as_json:
+        print_json(asdict(made))
+        return
+    for line in _lines(made):
+        print_line(line)
+
+
+def _request(
+    table: TrainTable, *, checkpoint: Path, read: ReadOptions, rows: Path, resume: bool
+) -> TrainingRequest:
+    """Return what is read and written."""
+    from vespa_colbert.pipeline import JudgedOptions, TrainingRequest
+
+    return TrainingRequest(
+        checkpoint=checkpoint,
+        read=read,
+        rows=rows,
         output=table.output,
         queries=table.queries,
         corpus=table.corpus,
@@ -126,20 +146,26 @@ def command(
         layout=table.layout,
         resume=resume,
     )
+
+
+def _trained(request: TrainingRequest, table: TrainTable) -> TrainedModel:
+    """Return what a run has to show; one that is stopped ends the verb.
+
+    Raises:
+        Exit: If it is stopped.
+    """
+    from vespa_colbert.pipeline import train_model
+    from vespa_colbert.train import StoppedError
+
     console = Console()
     try:
         with _stop_asked(console) as should_stop:
-            made = train_model(
+            return train_model(
                 request, table.options_for, reporter=console, should_stop=should_stop
             )
     except StoppedError as error:
         fail(str(error))
         raise typer.Exit(INTERRUPTED) from None
-    if as_json:
-        print_json(asdict(made))
-        return
-    for line in _lines(made):
-        print_line(line)
 
 
 def _listed(chosen: Given) -> Given:

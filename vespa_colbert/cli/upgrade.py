@@ -41,22 +41,12 @@ def command(
 
     Example: vespa-colbert upgrade app --model output/model -o step1 --final step2
     """
-    from vespa_colbert.app.change import plan_upgrade, write_final, write_step
-    from vespa_colbert.cli.java import open_java
+    from vespa_colbert.app.change import plan_upgrade, write_step
     from vespa_colbert.export import read_model_folder
 
     upgrade = plan_upgrade(old, read_model_folder(model), embedder)
     write_step(upgrade, output)
-    with open_java(Console()) as java:
-        reports = [java.compare_applications(old, output)]
-        if final is not None:
-            write_final(upgrade, output, final)
-            report = java.compare_applications(output, final)
-            if report.blocked and not report.errors:
-                names, until = report.overrides, last_day()
-                write_final(upgrade, output, final, overrides=names, until=until)
-                report = java.compare_applications(output, final)
-            reports.append(report)
+    reports = _reports(upgrade, old, output, final)
     if as_json:
         print_json({
             "embedder": {"old": upgrade.old, "new": upgrade.new.name},
@@ -72,6 +62,24 @@ def command(
             print_line(line)
     if not all(each.accepted for each in reports):
         raise typer.Exit(1)
+
+
+def _reports(upgrade: Upgrade, old: Path, output: Path, final: Path | None) -> list[ChangeReport]:
+    """Return what Vespa says of each step, after writing the package of the last one, if any."""
+    from vespa_colbert.app.change import write_final
+    from vespa_colbert.cli.java import open_java
+
+    with open_java(Console()) as java:
+        reports = [java.compare_applications(old, output)]
+        if final is not None:
+            write_final(upgrade, output, final)
+            report = java.compare_applications(output, final)
+            if report.blocked and not report.errors:
+                names, until = report.overrides, last_day()
+                write_final(upgrade, output, final, overrides=names, until=until)
+                report = java.compare_applications(output, final)
+            reports.append(report)
+    return reports
 
 
 def _lines(upgrade: Upgrade, reports: list[ChangeReport]) -> list[str]:

@@ -89,7 +89,7 @@ def _tokens(vectors: ResidualVectors, design: Design) -> TokenField:
 
 
 def _profiles(vectors: ResidualVectors, design: Design) -> tuple[RankProfile, ...]:
-    tokens, options = _tokens(vectors, design), design.options
+    tokens = _tokens(vectors, design)
     asked = f"query({tokens.query_name})"
     inputs = (Input(name=tokens.query_name, type=tokens.query_type),)
     rebuilt = Function(
@@ -101,10 +101,6 @@ def _profiles(vectors: ResidualVectors, design: Design) -> tuple[RankProfile, ..
         Function(name=MAX_SIM, expression=_best(f"sum({asked} * {VECTORS}, x)")),
     )
     products = Function(name=PRODUCTS, expression=f"sum({asked} * constant({CONSTANT}), x)")
-    unscaled = _best(f"sum({asked} * {RESIDUALS}, x) + {PRODUCTS}")
-    present = f"reduce(attribute({FIELD}), max, x)"
-    centroids = _best(f"join({PRODUCTS}, {present}, f(product,cell)(product))")
-    rerank = Rerank(expression=MAX_SIM, rerank_count=options.rerank_count)
     every = RankProfile(
         name=f"{MAX_SIM}_residual",
         inputs=inputs,
@@ -112,31 +108,55 @@ def _profiles(vectors: ResidualVectors, design: Design) -> tuple[RankProfile, ..
         first_phase=MAX_SIM,
         match_features=(MAX_SIM,),
     )
+    rerank = Rerank(expression=MAX_SIM, rerank_count=design.options.rerank_count)
     return (
         every,
-        RankProfile(
-            name="rerank_residual",
-            inherits=(every.name,),
-            first_phase=bm25(options.layout),
-            second_phase=rerank,
-            match_features=(*bm25_features(options.layout), MAX_SIM),
-            properties=bm25_settings(design),
-        ),
-        RankProfile(
-            name=f"{MAX_SIM}_residual_unscaled",
-            inputs=inputs,
-            functions=(rebuilt, products, Function(name=UNSCALED, expression=unscaled)),
-            first_phase=UNSCALED,
-            match_features=(UNSCALED,),
-        ),
-        RankProfile(
-            name="coarse_to_fine_residual",
-            inputs=inputs,
-            functions=(*exact, products, Function(name=CENTROIDS, expression=centroids)),
-            first_phase=CENTROIDS,
-            second_phase=rerank,
-            match_features=(CENTROIDS, MAX_SIM),
-        ),
+        _reranked(every, rerank, design),
+        _unscaled(asked, inputs, (rebuilt, products)),
+        _coarse_to_fine(inputs, (*exact, products), rerank),
+    )
+
+
+def _reranked(every: RankProfile, rerank: Rerank, design: Design) -> RankProfile:
+    """Return the profile that rebuilds vectors for the best by bm25 alone."""
+    layout = design.options.layout
+    return RankProfile(
+        name="rerank_residual",
+        inherits=(every.name,),
+        first_phase=bm25(layout),
+        second_phase=rerank,
+        match_features=(*bm25_features(layout), MAX_SIM),
+        properties=bm25_settings(design),
+    )
+
+
+def _unscaled(
+    asked: str, inputs: tuple[Input, ...], functions: tuple[Function, ...]
+) -> RankProfile:
+    """Return the profile that leaves rebuilt vectors at the length that they have."""
+    expression = _best(f"sum({asked} * {RESIDUALS}, x) + {PRODUCTS}")
+    return RankProfile(
+        name=f"{MAX_SIM}_residual_unscaled",
+        inputs=inputs,
+        functions=(*functions, Function(name=UNSCALED, expression=expression)),
+        first_phase=UNSCALED,
+        match_features=(UNSCALED,),
+    )
+
+
+def _coarse_to_fine(
+    inputs: tuple[Input, ...], functions: tuple[Function, ...], rerank: Rerank
+) -> RankProfile:
+    """Return the profile that ranks all by their centroids, and the best by whole vectors."""
+    present = f"reduce(attribute({FIELD}), max, x)"
+    expression = _best(f"join({PRODUCTS}, {present}, f(product,cell)(product))")
+    return RankProfile(
+        name="coarse_to_fine_residual",
+        inputs=inputs,
+        functions=(*functions, Function(name=CENTROIDS, expression=expression)),
+        first_phase=CENTROIDS,
+        second_phase=rerank,
+        match_features=(CENTROIDS, MAX_SIM),
     )
 
 
