@@ -152,7 +152,7 @@ def test_more_components_than_there_are_are_refused(read: DenseCheckpoint) -> No
 def test_a_dense_folder_is_no_folder_of_token_vectors(folder: DenseFolder, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="expected the facts of token vectors"):
         read_model_folder(folder.path)
-    with pytest.raises(ExportError, match="found none"):
+    with pytest.raises(ExportError, match="this folder has none"):
         read_dense_folder(tmp_path)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,14 +60,10 @@ def _of_texts(without: Settings, closed: Settings, walk: Walk) -> Evidence | Non
         (walk.prepared(without, place), walk.prepared(closed, place))
         for place in range(len(walk.texts))
     ]
-    differ = [place for place, (one, other) in enumerate(pairs) if one != other]
-    if not differ:
+    if not (differ := [number for number, (one, other) in enumerate(pairs) if one != other]):
         return None
     one, other = pairs[differ[0]]
-    place = next(
-        (place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
-        min(len(one), len(other)),
-    )
+    place = _first_difference(one, other)
     return Evidence(
         stage="text",
         text=differ[0] + 1,
@@ -82,14 +78,10 @@ def _of_ids(without: Settings, closed: Settings, walk: Walk) -> Evidence | None:
     pairs = [
         (walk.ids(without, place), walk.ids(closed, place)) for place in range(len(walk.texts))
     ]
-    differ = [place for place, (one, other) in enumerate(pairs) if one != other]
-    if not differ:
+    if not (differ := [number for number, (one, other) in enumerate(pairs) if one != other]):
         return None
     one, other = pairs[differ[0]]
-    place = next(
-        (place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
-        min(len(one), len(other)),
-    )
+    place = _first_difference(one, other)
     return Evidence(
         stage="token ids",
         text=differ[0] + 1,
@@ -99,6 +91,12 @@ def _of_ids(without: Settings, closed: Settings, walk: Walk) -> Evidence | None:
         texts=len(differ),
         notes=(f"{len(one)} and {len(other)} tokens",),
     )
+
+
+def _first_difference(one: Sequence[object], other: Sequence[object]) -> int:
+    """Return the place where two texts, or their ids, begin to differ."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _token(settings: Settings, ids: tuple[int, ...], place: int, walk: Walk) -> str:

@@ -6,55 +6,25 @@ What all kinds of models share: the request that can be met, and the order of tr
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from numpy.typing import NDArray
 
 from vespa_colbert.errors import ExportError, GraphMismatchError
 from vespa_colbert.export.convert import Exporter
-from vespa_colbert.export.graph_form import GraphForm
+from vespa_colbert.export.graph_job import CheckedGraph, GraphJob
 from vespa_colbert.export.options import ExportOptions
 from vespa_colbert.export.runtimes import Runtime, lower_ir_version
 
-__all__ = ["Attempt", "check_opset", "check_size", "first_sound_graph"]
+__all__ = ["check_opset", "check_size", "first_sound_graph"]
 
 logger = logging.getLogger(__name__)
-
-Checked = TypeVar("Checked")
 
 MIN_OPSET, MAX_OPSET = 17, 23
 """What the exporters write and the ONNX Runtime loads that compares the graph with torch."""
 LARGEST_FILE_BYTES = 2**31 - 2**20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt(Generic[Checked]):
-    """What an exporter is to convert, and how its graph is judged.
-
-    Attributes:
-        module: The model in torch.
-        examples: One example of each input.
-        form: Names and axes of the graph.
-        opset: Operator set to write.
-        runtime: What must load the file.
-        path: The ONNX file, alone in its folder.
-        title: What errors call the model.
-        check: Name of the exporter → facts of its graph; raises if it is not as wanted.
-        tell: Hears what is being done.
-    """
-
-    module: Any
-    examples: tuple[Any, ...]
-    form: GraphForm
-    opset: int
-    runtime: Runtime
-    path: Path
-    title: str
-    check: Callable[[str], Checked]
-    tell: Callable[[str], None]
 
 
 def check_opset(options: ExportOptions, runtime: Runtime) -> None:
@@ -85,12 +55,10 @@ def check_size(title: object, weights: Mapping[str, NDArray[Any]]) -> None:
         )
 
 
-def first_sound_graph(
-    attempt: Attempt[Checked], exporters: Iterable[Exporter]
-) -> tuple[Checked, dict[str, str]]:
-    """Return the facts of the first graph that passes, and why exporters before were refused.
+def first_sound_graph(job: GraphJob, exporters: Iterable[Exporter]) -> CheckedGraph:
+    """Return the first graph that passes every check; its file is there then.
 
-    The file is there then; an exporter that was refused leaves nothing.
+    An exporter that was refused leaves nothing.
 
     Raises:
         GraphMismatchError: If all exporters failed and one wrote a graph that differs from torch.
@@ -98,21 +66,21 @@ def first_sound_graph(
     """
     refused: dict[str, str] = {}
     failure: type[ExportError] = ExportError
-    for exporter in (each for each in exporters if attempt.opset in each.opsets):
+    for exporter in (each for each in exporters if job.options.opset in each.opsets):
         try:
-            return _try_exporter(exporter, attempt), refused
+            return replace(_try_exporter(exporter, job), refused=refused)
         except ExportError as error:
             refused[exporter.name] = str(error)
             if isinstance(error, GraphMismatchError):
                 failure = GraphMismatchError
         logger.warning("%s exporter: %s", exporter.name, refused[exporter.name])
-        for left in attempt.path.parent.iterdir():
+        for left in job.path.parent.iterdir():
             left.unlink()
     listed = "".join(f"\n  {name}: {reason}" for name, reason in refused.items())
-    raise failure(f"{attempt.title}: no exporter made a graph that equals the model{listed}")
+    raise failure(f"{job.checkpoint.path}: no exporter made a graph that equals the model{listed}")
 
 
-def _try_exporter(exporter: Exporter, attempt: Attempt[Checked]) -> Checked:
+def _try_exporter(exporter: Exporter, job: GraphJob) -> CheckedGraph:
     """Return an exporter's graph after every check.
 
     Raises:
@@ -120,13 +88,14 @@ def _try_exporter(exporter: Exporter, attempt: Attempt[Checked]) -> Checked:
         ExportError: If the exporter fails.
         OSError: If the file cannot be written.
     """
-    attempt.tell(f"converting with the {exporter.name} exporter")
+    job.tell(f"converting with the {exporter.name} exporter")
+    examples = job.examples()
     try:
-        exporter.run(attempt.module, attempt.examples, attempt.path, attempt.opset, attempt.form)
+        exporter.run(job.module, examples, job.path, job.options.opset, job.form)
     except OSError:
         raise
     except Exception as error:  # each exporter has a tree of exceptions of its own
         summary = next(iter(str(error).splitlines()), "")
         raise ExportError(f"{type(error).__name__}: {summary}") from error
-    lower_ir_version(attempt.path, attempt.runtime)
-    return attempt.check(exporter.name)
+    lower_ir_version(job.path, job.runtime)
+    return job.check(exporter.name)

@@ -186,18 +186,24 @@ def _check_rows(
 
 
 def compare_outputs(
-    path: Path, module: Callable[..., Any], output: str, cases: Iterable[OutputCase]
+    path: Path,
+    module: Callable[..., Any],
+    output: str,
+    cases: Iterable[OutputCase],
+    *,
+    tolerance: float = TOLERANCE,
 ) -> Iterator[CaseResult]:
     """Yield how far a graph's values of any size are from a module's, case by case.
 
-    The largest difference allowed is ``TOLERANCE``, relative to the largest value of a batch where
-    that is over 1. Rows of padding are left out: nothing looks at them.
+    Rows of padding are left out: nothing looks at them.
 
     Args:
         path: The ONNX file.
         module: The torch module that it was made of.
         output: Name of the graph's output.
         cases: What both are given.
+        tolerance: Largest difference allowed, relative to the largest value of a batch where that
+            is over 1.
 
     Raises:
         GraphMismatchError: If ONNX Runtime fails, or they differ.
@@ -219,11 +225,13 @@ def compare_outputs(
             raise GraphMismatchError(f"{where}: ONNX Runtime fails: {error}") from error
         if wanted.ndim == ROW_AXES and got.shape == wanted.shape:
             got, wanted = (each[attention > 0] for each in (got, wanted))
-        worst = _scaled_worst(got, wanted, where)
+        worst = _scaled_worst(got, wanted, where, tolerance=tolerance)
         yield CaseResult(batch=ids.shape[0], sequence=ids.shape[1], attention=kind, worst=worst)
 
 
-def _scaled_worst(got: NDArray[np.float32], wanted: NDArray[np.float32], where: str) -> float:
+def _scaled_worst(
+    got: NDArray[np.float32], wanted: NDArray[np.float32], where: str, *, tolerance: float
+) -> float:
     """Return the largest difference of two arrays.
 
     Raises:
@@ -235,7 +243,7 @@ def _scaled_worst(got: NDArray[np.float32], wanted: NDArray[np.float32], where: 
             f"{int((~np.isfinite(got)).sum())} of them not finite"
         )
     worst = float(np.abs(got - wanted).max())
-    allowed = TOLERANCE * max(1.0, float(np.abs(wanted).max()))
+    allowed = tolerance * max(1.0, float(np.abs(wanted).max()))
     if worst > allowed:
         raise GraphMismatchError(
             f"{where}: expected torch's values within {allowed:.3g}, got a difference of "

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,34 +11,40 @@ import numpy as np
 
 from vespa_colbert.checkpoint.cross_encoder import CrossEncoderCheckpoint
 from vespa_colbert.errors import ExportError
-from vespa_colbert.export.attempts import Attempt, check_opset, check_size, first_sound_graph
+from vespa_colbert.export.attempts import check_opset, check_size, first_sound_graph
 from vespa_colbert.export.compare import (
     SEED,
     SHAPES,
-    TOLERANCE,
     CaseResult,
     OutputCase,
     compare_outputs,
 )
 from vespa_colbert.export.convert import EXPORTERS
 from vespa_colbert.export.cross_encoder_spec import CrossEncoderSpec
-from vespa_colbert.export.fusion import FUSED_DOMAIN, fuse_attention
-from vespa_colbert.export.graph import GraphFacts, GraphWish, check_graph
 from vespa_colbert.export.graph_form import INPUT_NAMES, GraphForm
-from vespa_colbert.export.manifest import installed_versions
-from vespa_colbert.export.model_folder import EMBEDDER_FILE, MODEL_FILE, TOKENIZER_FILE
+from vespa_colbert.export.graph_job import CheckedGraph, GraphJob
+from vespa_colbert.export.manifest import (
+    describe_graph,
+    describe_verification,
+    digest_files,
+    installed_versions,
+)
+from vespa_colbert.export.model_folder import (
+    EMBEDDER_FILE,
+    MODEL_FILE,
+    TOKENIZER_FILE,
+    new_model_folder,
+)
 from vespa_colbert.export.options import DEFAULT_OPTIONS, ExportOptions
+from vespa_colbert.export.refine import fuse_graph
 from vespa_colbert.export.runtimes import Runtime, runtime_of
 from vespa_colbert.export.stated_folder import StatedFolder, read_stated_folder
 from vespa_colbert.export.tokenizer_file import tokenizer_text
-from vespa_colbert.files import atomic_folder, digest_file
 
 if TYPE_CHECKING:
     from vespa_colbert.model.pair_encoder import PairEncoder
 
 __all__ = ["CrossEncoderFolder", "export_cross_encoder", "read_cross_encoder_folder"]
-
-logger = logging.getLogger(__name__)
 
 CrossEncoderFolder: TypeAlias = StatedFolder[CrossEncoderSpec]
 MEMBER = "cross_encoder"
@@ -49,15 +53,11 @@ OUTPUT = "logits"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Job:
-    """What one export works on: the model, how it is written, and where."""
+class _Job(GraphJob):
+    """What one export works on."""
 
     checkpoint: CrossEncoderCheckpoint
-    options: ExportOptions
     module: PairEncoder
-    runtime: Runtime
-    path: Path
-    tell: Callable[[str], None]
 
     @property
     def form(self) -> GraphForm:
@@ -65,31 +65,16 @@ class _Job:
         types = (TYPES,) if self.module.takes_types else ()
         return GraphForm(inputs=(*INPUT_NAMES, *types), output=OUTPUT, axes=("batch", 1))
 
-    def check(self, exporter: str, *, fused: bool = False) -> _Checked:
-        """Return the facts of the file as it is now, and how it compares with torch.
+    def examples(self) -> tuple[Any, ...]:
+        """Return an example of each input as tensors of their own, some of the attention 0."""
+        import torch
 
-        Raises:
-            GraphMismatchError: If it is not as wanted, or differs.
-        """
-        domains = frozenset({FUSED_DOMAIN} if fused else ())
-        wish = GraphWish(
-            form=self.form, opset=self.options.opset, runtime=self.runtime, domains=domains
-        )
-        facts = check_graph(self.path, wish)
-        self.tell("comparing ONNX Runtime with torch")
-        compared = compare_outputs(self.path, self.module, OUTPUT, _cases(self))
-        cases = tuple(compared) if self.options.verify else ()
-        return _Checked(exporter=exporter, facts=facts, cases=cases)
+        _kind, case = next(_cases(self, ((2, 9),), kinds=("padded",)))
+        return tuple(torch.tensor(case[name]) for name in self.form.inputs)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Checked:
-    """A graph that passed every check that was wanted."""
-
-    exporter: str
-    facts: GraphFacts
-    cases: tuple[CaseResult, ...]
-    fused: dict[str, int] | None = None
+    def compared(self, tolerance: float) -> Iterator[CaseResult]:
+        """Return how the file as it is now compares with torch; see ``GraphJob``."""
+        return compare_outputs(self.path, self.module, OUTPUT, _cases(self), tolerance=tolerance)
 
 
 def export_cross_encoder(
@@ -116,13 +101,13 @@ def export_cross_encoder(
     """
     from vespa_colbert.model.build_pairs import build_cross_encoder
 
-    started, tell = time.monotonic(), progress or (lambda _what: None)
+    tell = progress or (lambda _what: None)
     runtime = runtime_of(options.vespa_version)
     _check_request(checkpoint, options, runtime)
     versions = installed_versions()
     tell("building the torch module")
     module = build_cross_encoder(checkpoint)
-    with atomic_folder(output, is_ours=lambda there: (there / EMBEDDER_FILE).is_file()) as part:
+    with new_model_folder(output) as part:
         job = _Job(
             checkpoint=checkpoint,
             options=options,
@@ -131,12 +116,11 @@ def export_cross_encoder(
             path=part / MODEL_FILE,
             tell=tell,
         )
-        graph, refused = _convert(job)
+        graph = fuse_graph(job, first_sound_graph(job, EXPORTERS))
         text = tokenizer_text(checkpoint.tokenizer.text)
         (part / TOKENIZER_FILE).write_text(text, encoding="utf-8")
-        folder = _described(job, graph, refused, versions)
+        folder = _described(job, graph, versions)
         (part / EMBEDDER_FILE).write_text(folder.manifest(), encoding="utf-8")
-    logger.info("%s: exported in %.1f s", output, time.monotonic() - started)
     return read_cross_encoder_folder(output)
 
 
@@ -176,43 +160,6 @@ def _check_request(
         )
 
 
-def _convert(job: _Job) -> tuple[_Checked, dict[str, str]]:
-    """Return the graph that passed every check, and why exporters before were refused.
-
-    Raises:
-        ExportError: If there is none, or its attention cannot be fused.
-    """
-    attempt = Attempt(
-        module=job.module,
-        examples=_examples(job),
-        form=job.form,
-        opset=job.options.opset,
-        runtime=job.runtime,
-        path=job.path,
-        title=str(job.checkpoint.path),
-        check=job.check,
-        tell=job.tell,
-    )
-    graph, refused = first_sound_graph(attempt, EXPORTERS)
-    if not job.options.optimize:
-        return graph, refused
-    job.tell("fusing the attention")
-    try:
-        fused = fuse_attention(job.path)
-        return replace(job.check(graph.exporter, fused=True), fused=fused), refused
-    except ExportError as error:
-        error.add_note(f"{job.checkpoint.path}: optimize was asked for")
-        raise
-
-
-def _examples(job: _Job) -> tuple[Any, ...]:
-    """Return an example of each input as tensors of their own, some of the attention 0."""
-    import torch
-
-    _kind, case = next(_cases(job, ((2, 9),), kinds=("padded",)))
-    return tuple(torch.tensor(case[name]) for name in job.form.inputs)
-
-
 def _cases(
     job: _Job,
     shapes: tuple[tuple[int, int], ...] = SHAPES,
@@ -246,38 +193,20 @@ def _cases(
             yield kind, {name: given[name].astype(np.int64) for name in job.form.inputs}
 
 
-def _described(
-    job: _Job, graph: _Checked, refused: dict[str, str], versions: dict[str, str]
-) -> CrossEncoderFolder:
+def _described(job: _Job, graph: CheckedGraph, versions: dict[str, str]) -> CrossEncoderFolder:
     """Return what the manifest says of the files that are there now."""
-    part, options, runtime, read = job.path.parent, job.options, job.runtime, job.checkpoint
+    read, options = job.checkpoint, job.options
     types = TYPES if job.module.takes_types else ""
     return StatedFolder(
-        path=part,
+        path=job.path.parent,
         member=MEMBER,
         facts=CrossEncoderSpec(max_tokens=read.max_tokens, token_type_ids=types, output=OUTPUT),
         requested={"optimize": options.optimize, "verify": options.verify},
         checkpoint=checkpoint_facts(read),
         versions=versions,
-        graph={
-            **asdict(graph.facts),
-            "dtype": options.dtype,
-            "fused": graph.fused or {},
-            "target": {
-                "vespa": options.vespa_version,
-                "onnxruntime": runtime.onnxruntime,
-                "opset": runtime.opset,
-                "ir_version": runtime.ir_version,
-            },
-        },
-        verification={
-            "verified": options.verify,
-            "exporter": graph.exporter,
-            "refused": refused,
-            "tolerance": TOLERANCE,
-            "cases": [asdict(each) for each in graph.cases],
-        },
-        files={name: digest_file(part / name) for name in (MODEL_FILE, TOKENIZER_FILE)},
+        graph=describe_graph(job, graph),
+        verification=describe_verification(job, graph),
+        files=digest_files(job.path.parent),
     )
 
 

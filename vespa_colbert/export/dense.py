@@ -6,30 +6,36 @@ with everything built in (``exact``), for what Vespa's embedder has no setting f
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from vespa_colbert.checkpoint.dense_facts import DenseCheckpoint
 from vespa_colbert.errors import ExportError
-from vespa_colbert.export.attempts import Attempt, check_opset, check_size, first_sound_graph
-from vespa_colbert.export.compare import TOLERANCE
+from vespa_colbert.export.attempts import check_opset, check_size, first_sound_graph
 from vespa_colbert.export.convert import EXPORTERS
-from vespa_colbert.export.dense_job import DenseJob, DenseVerdict, example_inputs
+from vespa_colbert.export.dense_job import DenseJob
 from vespa_colbert.export.dense_narrow import narrow_dense
 from vespa_colbert.export.dense_spec import DenseSpec, Pooling
-from vespa_colbert.export.fusion import fuse_attention
-from vespa_colbert.export.graph_form import INPUT_AXES, INPUT_NAMES, GraphForm
-from vespa_colbert.export.manifest import installed_versions
-from vespa_colbert.export.model_folder import EMBEDDER_FILE, MODEL_FILE, TOKENIZER_FILE
+from vespa_colbert.export.graph_job import CheckedGraph
+from vespa_colbert.export.manifest import (
+    describe_graph,
+    describe_verification,
+    digest_files,
+    installed_versions,
+)
+from vespa_colbert.export.model_folder import (
+    EMBEDDER_FILE,
+    MODEL_FILE,
+    TOKENIZER_FILE,
+    new_model_folder,
+)
 from vespa_colbert.export.options import DEFAULT_OPTIONS, ExportOptions, Packaging
+from vespa_colbert.export.refine import fuse_graph
 from vespa_colbert.export.runtimes import runtime_of
 from vespa_colbert.export.stated_folder import StatedFolder, read_stated_folder, states_member
 from vespa_colbert.export.tokenizer_file import tokenizer_text
-from vespa_colbert.files import atomic_folder, digest_file
 
 __all__ = [
     "DENSE_MEMBER",
@@ -41,8 +47,6 @@ __all__ = [
     "is_dense_folder",
     "read_dense_folder",
 ]
-
-logger = logging.getLogger(__name__)
 
 DenseFolder: TypeAlias = StatedFolder[DenseSpec]
 
@@ -78,7 +82,7 @@ def export_dense(
         MissingExtraError: If the export extra is not installed.
         OutputError: If the folder cannot be written; nothing is left under its name then.
     """
-    started, tell = time.monotonic(), progress or (lambda _what: None)
+    tell = progress or (lambda _what: None)
     runtime = runtime_of(options.vespa_version)
     check_opset(options, runtime)
     check_size(checkpoint.path, checkpoint.encoder.weights)
@@ -86,23 +90,21 @@ def export_dense(
     spec, versions = dense_spec(checkpoint, options), installed_versions()
     tell("building the torch module")
     module = _build(checkpoint, packaging, spec)
-    with atomic_folder(output, is_ours=lambda there: (there / EMBEDDER_FILE).is_file()) as part:
+    with new_model_folder(output) as part:
         job = DenseJob(
             checkpoint=checkpoint,
             options=options,
             spec=spec,
-            form=_form(checkpoint, spec),
             module=module,
             runtime=runtime,
             path=part / MODEL_FILE,
             tokenizer=tokenizer_text(checkpoint.tokenizer.text),
             tell=tell,
         )
-        verdict, refused = _convert(job)
+        graph = _convert(job)
         (part / TOKENIZER_FILE).write_text(job.tokenizer, encoding="utf-8")
-        folder = _described(job, verdict, refused, versions)
+        folder = _described(job, graph, versions)
         (part / EMBEDDER_FILE).write_text(folder.manifest(), encoding="utf-8")
-    logger.info("%s: exported in %.1f s", output, time.monotonic() - started)
     return read_dense_folder(output)
 
 
@@ -246,50 +248,22 @@ def _build(checkpoint: DenseCheckpoint, packaging: Packaging, spec: DenseSpec) -
     return build_dense(checkpoint, pooled=True, dims=spec.dim)
 
 
-def _form(checkpoint: DenseCheckpoint, spec: DenseSpec) -> GraphForm:
-    if spec.pooling == "none":
-        return GraphForm(inputs=INPUT_NAMES, output=VECTOR, axes=("batch", spec.dim))
-    width = checkpoint.encoder.hidden_size
-    return GraphForm(inputs=INPUT_NAMES, output=ROWS, axes=(*INPUT_AXES, width))
-
-
-def _convert(job: DenseJob) -> tuple[DenseVerdict, dict[str, str]]:
-    """Return what was found of the graph that passed, and why exporters before were refused.
+def _convert(job: DenseJob) -> CheckedGraph:
+    """Return the graph that passed every check, as the options ask for it; its file is there then.
 
     Raises:
         ExportError: If there is none, it cannot be fused, or its dtype loses too much.
     """
-    attempt = Attempt(
-        module=job.module,
-        examples=example_inputs(job),
-        form=job.form,
-        opset=job.options.opset,
-        runtime=job.runtime,
-        path=job.path,
-        title=str(job.checkpoint.path),
-        check=job.check,
-        tell=job.tell,
-    )
-    verdict, refused = first_sound_graph(attempt, EXPORTERS)
-    if job.options.optimize:
-        job.tell("fusing the attention")
-        try:
-            fused = fuse_attention(job.path)
-            verdict = replace(job.check(verdict.exporter, fused=True), fused=fused)
-        except ExportError as error:
-            error.add_note(f"{job.checkpoint.path}: optimize was asked for")
-            raise
-    return (narrow_dense(job, verdict) if job.options.dtype != "fp32" else verdict), refused
+    graph = fuse_graph(job, first_sound_graph(job, EXPORTERS))
+    return graph if job.options.dtype == "fp32" else narrow_dense(job, graph)
 
 
-def _described(
-    job: DenseJob, verdict: DenseVerdict, refused: dict[str, str], versions: dict[str, str]
-) -> DenseFolder:
+def _described(job: DenseJob, graph: CheckedGraph, versions: dict[str, str]) -> DenseFolder:
     """Return what the manifest says of the files that are there now."""
-    part, options, runtime = job.path.parent, job.options, job.runtime
+    options = job.options
     packaging, reason = dense_packaging(job.checkpoint, options)
     return DenseFolder(
-        path=part,
+        path=job.path.parent,
         member=DENSE_MEMBER,
         facts=job.spec,
         requested={
@@ -300,29 +274,10 @@ def _described(
         },
         checkpoint=describe_dense(job.checkpoint),
         versions=versions,
-        graph={
-            **asdict(verdict.facts),
-            "packaging": packaging,
-            "reason": reason,
-            "dtype": options.dtype,
-            "fused": dict(verdict.fused),
-            "target": {
-                "vespa": options.vespa_version,
-                "onnxruntime": runtime.onnxruntime,
-                "opset": runtime.opset,
-                "ir_version": runtime.ir_version,
-            },
-        },
-        verification={
-            "verified": options.verify,
-            "exporter": verdict.exporter,
-            "refused": refused,
-            "tolerance": TOLERANCE,
-            "cases": [asdict(each) for each in verdict.cases],
-            **({} if verdict.loss is None else {"loss": dict(verdict.loss)}),
-        },
+        graph=describe_graph(job, graph) | {"packaging": packaging, "reason": reason},
+        verification=describe_verification(job, graph),
         differences=tuple(_differences(job.checkpoint, job.spec)),
-        files={name: digest_file(part / name) for name in (MODEL_FILE, TOKENIZER_FILE)},
+        files=digest_files(job.path.parent),
     )
 
 

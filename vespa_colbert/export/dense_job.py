@@ -1,10 +1,9 @@
-"""What one export of a dense model works on, and the checks that every file of it passes."""
+"""What the export of a dense model works on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,97 +11,47 @@ import numpy as np
 from vespa_colbert.checkpoint.dense_facts import DenseCheckpoint
 from vespa_colbert.export.compare import SEED, SHAPES, CaseResult, OutputCase, compare_outputs
 from vespa_colbert.export.dense_spec import DenseSpec
-from vespa_colbert.export.fusion import FUSED_DOMAIN
-from vespa_colbert.export.graph import GraphFacts, GraphWish, check_graph
-from vespa_colbert.export.graph_form import GraphForm
-from vespa_colbert.export.options import ExportOptions
-from vespa_colbert.export.runtimes import Runtime
+from vespa_colbert.export.graph_form import INPUT_AXES, INPUT_NAMES, GraphForm
+from vespa_colbert.export.graph_job import GraphJob
 
-__all__ = ["DenseJob", "DenseVerdict", "example_inputs"]
+__all__ = ["DenseJob"]
 
 EXAMPLE = ((2, 9),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DenseVerdict:
-    """A graph that passed every check that was wanted.
-
-    Attributes:
-        exporter: Which one wrote it.
-        facts: Its names, axes and versions.
-        cases: How it compared with torch; empty if not compared.
-        fused: ONNX Runtime's operator → how many of it, where fusion was asked for.
-        loss: What the dtype lost, and how it was measured; None in float32.
-    """
-
-    exporter: str
-    facts: GraphFacts
-    cases: tuple[CaseResult, ...]
-    fused: Mapping[str, int] = field(default_factory=dict)
-    loss: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DenseJob:
+class DenseJob(GraphJob):
     """What one export works on.
 
     Attributes:
-        checkpoint: What to convert.
-        options: How.
         spec: What Vespa's embedder is told.
-        form: Names and axes of the graph.
-        module: The model in torch.
-        runtime: What must load the model.
-        path: The ONNX file to write.
         tokenizer: Text of the tokenizer file.
-        tell: Hears what is being done.
     """
 
     checkpoint: DenseCheckpoint
-    options: ExportOptions
     spec: DenseSpec
-    form: GraphForm
-    module: Any
-    runtime: Runtime
-    path: Path
     tokenizer: str
-    tell: Callable[[str], None]
 
-    def check(self, exporter: str, *, fused: bool = False) -> DenseVerdict:
-        """Return the facts of the file as it is now, and how it compares with torch.
+    @property
+    def form(self) -> GraphForm:
+        """Names and axes of the graph: a row for each token, or one vector a text."""
+        width = self.checkpoint.encoder.hidden_size
+        is_pooled = self.spec.pooling == "none"
+        axes = ("batch", self.spec.dim) if is_pooled else (*INPUT_AXES, width)
+        return GraphForm(inputs=INPUT_NAMES, output=self.spec.output, axes=axes)
 
-        Args:
-            exporter: Which one wrote it.
-            fused: Whether it may have ONNX Runtime's own operators.
+    def examples(self) -> tuple[Any, ...]:
+        """Return ids and attention as two tensors of their own, some attention 0."""
+        import torch
 
-        Raises:
-            GraphMismatchError: If it is not as wanted, or differs.
-        """
-        facts = self.facts(fused=fused)
-        self.tell("comparing ONNX Runtime with torch")
-        compared = compare_outputs(self.path, self.module, self.form.output, _cases(self))
-        cases = tuple(compared) if self.options.verify else ()
-        return DenseVerdict(exporter=exporter, facts=facts, cases=cases)
+        cases = dict(_cases(self, EXAMPLE))
+        return tuple(torch.tensor(each) for each in cases["padded"].values())
 
-    def facts(self, *, fused: bool = False) -> GraphFacts:
-        """Return the facts of the file as it is now.
-
-        Raises:
-            GraphMismatchError: If it is not as wanted.
-        """
-        domains = frozenset({FUSED_DOMAIN} if fused else ())
-        wish = GraphWish(
-            form=self.form, opset=self.options.opset, runtime=self.runtime, domains=domains
+    def compared(self, tolerance: float) -> Iterator[CaseResult]:
+        """Return how the file as it is now compares with torch; see ``GraphJob``."""
+        return compare_outputs(
+            self.path, self.module, self.form.output, _cases(self), tolerance=tolerance
         )
-        return check_graph(self.path, wish)
-
-
-def example_inputs(job: DenseJob) -> tuple[Any, ...]:
-    """Return ids and attention as two tensors of their own, some attention 0."""
-    import torch
-
-    cases = dict(_cases(job, EXAMPLE))
-    return tuple(torch.tensor(each) for each in cases["padded"].values())
 
 
 def _cases(job: DenseJob, shapes: tuple[tuple[int, int], ...] = SHAPES) -> Iterator[OutputCase]:

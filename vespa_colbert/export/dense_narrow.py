@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from vespa_colbert.errors import ExportError
-from vespa_colbert.export.dense_job import DenseJob, DenseVerdict
+from vespa_colbert.export.dense_job import DenseJob
 from vespa_colbert.export.dense_vectors import Vectors, pool_batch, unit_vectors
 from vespa_colbert.export.dtype import convert_dtype
+from vespa_colbert.export.graph_job import CheckedGraph
 from vespa_colbert.export.loss import HALF_ERROR
 from vespa_colbert.export.onnx_session import open_session
 from vespa_colbert.export.samples import SAMPLE_PASSAGES, SAMPLE_QUERIES
@@ -39,7 +40,7 @@ DENSE_GATES = {
 more for token vectors; a text's vector is a mean of rows and loses less."""
 
 
-def narrow_dense(job: DenseJob, verdict: DenseVerdict) -> DenseVerdict:
+def narrow_dense(job: DenseJob, graph: CheckedGraph) -> CheckedGraph:
     """Return the graph in the dtype that was asked for, with what that lost.
 
     Raises:
@@ -73,7 +74,7 @@ def narrow_dense(job: DenseJob, verdict: DenseVerdict) -> DenseVerdict:
         "gate": asdict(gate),
         "faults": [figures] if is_lossy else [],
     }
-    return replace(verdict, facts=facts, loss=described)
+    return replace(graph, facts=facts, loss=described)
 
 
 def _sample_vectors(job: DenseJob) -> Vectors:

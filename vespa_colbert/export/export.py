@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from vespa_colbert.checkpoint import Checkpoint
 from vespa_colbert.errors import ExportError
-from vespa_colbert.export.attempts import Attempt, check_opset, check_size, first_sound_graph
-from vespa_colbert.export.convert import EXPORTERS, Module, example_tokens
+from vespa_colbert.export.attempts import check_opset, check_size, first_sound_graph
+from vespa_colbert.export.convert import EXPORTERS, Module
 from vespa_colbert.export.describe import embedder_spec
-from vespa_colbert.export.graph_form import token_rows
-from vespa_colbert.export.job import CheckedGraph, Job
+from vespa_colbert.export.job import Job
 from vespa_colbert.export.manifest import describe_export, installed_versions
 from vespa_colbert.export.model_folder import (
     EMBEDDER_FILE,
     MODEL_FILE,
     TOKENIZER_FILE,
     ModelFolder,
+    new_model_folder,
     read_model_folder,
 )
 from vespa_colbert.export.options import DEFAULT_OPTIONS, ExportOptions
@@ -28,11 +25,8 @@ from vespa_colbert.export.packaging import PackagingChoice, choose_packaging
 from vespa_colbert.export.refine import refine_graph
 from vespa_colbert.export.runtimes import Runtime, runtime_of
 from vespa_colbert.export.tokenizer_file import exact_tokenizer_text, tokenizer_text
-from vespa_colbert.files import atomic_folder
 
 __all__ = ["export_checkpoint"]
-
-logger = logging.getLogger(__name__)
 
 
 def export_checkpoint(
@@ -61,7 +55,7 @@ def export_checkpoint(
         MissingExtraError: If the export extra is not installed.
         OutputError: If the folder cannot be written; nothing is left under its name then.
     """
-    started, tell = time.monotonic(), progress or (lambda _what: None)
+    tell = progress or (lambda _what: None)
     runtime = runtime_of(options.vespa_version)
     _check_request(checkpoint, options, runtime)
     versions = installed_versions()
@@ -69,7 +63,7 @@ def export_checkpoint(
     tokenizer = _tokenizer_text(checkpoint, choice)
     tell("building the torch module")
     module = _build(checkpoint, choice, options.dims)
-    with atomic_folder(output, is_ours=_is_model_folder) as part:
+    with new_model_folder(output) as part:
         job = Job(
             checkpoint=checkpoint,
             options=options,
@@ -81,16 +75,11 @@ def export_checkpoint(
             path=part / MODEL_FILE,
             tell=tell,
         )
-        graph = refine_graph(job, _convert(job))
+        graph = refine_graph(job, first_sound_graph(job, EXPORTERS))
         (part / TOKENIZER_FILE).write_text(tokenizer, encoding="utf-8")
         folder = describe_export(job, graph, versions)
         (part / EMBEDDER_FILE).write_text(folder.manifest(), encoding="utf-8")
-    logger.info("%s: exported in %.1f s", output, time.monotonic() - started)
     return read_model_folder(output)
-
-
-def _is_model_folder(folder: Path) -> bool:
-    return (folder / EMBEDDER_FILE).is_file()
 
 
 def _check_request(checkpoint: Checkpoint, options: ExportOptions, runtime: Runtime) -> None:
@@ -123,20 +112,3 @@ def _build(checkpoint: Checkpoint, choice: PackagingChoice, dims: int | None) ->
     dims = None if dims == checkpoint.dim else dims
     build = build_exact_encoder if choice.packaging == "exact" else build_encoder
     return build(checkpoint, dims=dims)
-
-
-def _convert(job: Job) -> CheckedGraph:
-    """Return the first exporter's graph that passes every check; its file is there then."""
-    attempt = Attempt(
-        module=job.module,
-        examples=example_tokens(job.checkpoint),
-        form=token_rows(job.spec.dim),
-        opset=job.options.opset,
-        runtime=job.runtime,
-        path=job.path,
-        title=str(job.checkpoint.path),
-        check=lambda name: CheckedGraph(exporter=name, facts=job.check(), cases=job.compare()),
-        tell=job.tell,
-    )
-    graph, refused = first_sound_graph(attempt, EXPORTERS)
-    return replace(graph, refused=refused)

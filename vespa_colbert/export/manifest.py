@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from vespa_colbert import __version__
@@ -12,12 +13,19 @@ from vespa_colbert.checkpoint import Checkpoint
 from vespa_colbert.errors import MissingExtraError
 from vespa_colbert.export.compare import TOLERANCE
 from vespa_colbert.export.describe import describe_checkpoint
-from vespa_colbert.export.job import CheckedGraph, Job
+from vespa_colbert.export.graph_job import CheckedGraph, GraphJob
+from vespa_colbert.export.job import Job
 from vespa_colbert.export.model_folder import MODEL_FILE, TOKENIZER_FILE, ModelFolder
 from vespa_colbert.export.native_effect import measure_effects
-from vespa_colbert.files import digest_file
+from vespa_colbert.files import FileDigest, digest_file
 
-__all__ = ["describe_export", "installed_versions"]
+__all__ = [
+    "describe_export",
+    "describe_graph",
+    "describe_verification",
+    "digest_files",
+    "installed_versions",
+]
 
 PACKAGES = ("torch", "transformers", "onnx", "onnxruntime", "tokenizers")
 NOT_ASKED = {"effect": None, "not_measured": "the export was not verified"}
@@ -25,11 +33,10 @@ NOT_ASKED = {"effect": None, "not_measured": "the export was not verified"}
 
 def describe_export(job: Job, graph: CheckedGraph, versions: Mapping[str, str]) -> ModelFolder:
     """Return what the manifest says of the files that are there now."""
-    part, options = job.path.parent, job.options
     effects = _effects(job)
     differences = zip(job.choice.differences, effects["points"], strict=True)
     return ModelFolder(
-        path=part,
+        path=job.path.parent,
         embedder=job.spec,
         packaging=job.choice.packaging,
         requested=job.choice.requested,
@@ -37,33 +44,30 @@ def describe_export(job: Job, graph: CheckedGraph, versions: Mapping[str, str]) 
         differences=tuple(asdict(each) | effect for each, effect in differences),
         checkpoint=_checkpoint_facts(job.checkpoint),
         versions=versions,
-        graph={
-            **asdict(graph.facts),
-            "dtype": options.dtype,
-            "optimized": options.optimize,
-            "fused": dict(graph.fused),
-            "target": {
-                "vespa": options.vespa_version,
-                "onnxruntime": job.runtime.onnxruntime,
-                "opset": job.runtime.opset,
-                "ir_version": job.runtime.ir_version,
-            },
-        },
-        verification=_verification(job, graph) | {"effect": effects["total"]},
-        files={name: digest_file(part / name) for name in (MODEL_FILE, TOKENIZER_FILE)},
+        graph=describe_graph(job, graph) | {"optimized": job.options.optimize},
+        verification=describe_verification(job, graph) | {"effect": effects["total"]},
+        files=digest_files(job.path.parent),
     )
 
 
-def _effects(job: Job) -> dict[str, Any]:
-    """Return the effect of every difference, or that none was measured."""
-    if not job.options.verify:
-        return {"points": [NOT_ASKED] * len(job.choice.differences), "total": NOT_ASKED}
-    job.tell("measuring the differences to the training library")
-    return measure_effects(job.checkpoint, job.choice.packaging, job.module, job.tokenizer)
+def describe_graph(job: GraphJob, graph: CheckedGraph) -> dict[str, Any]:
+    """Return what the manifest says of a graph, and of the Vespa release that it is made for."""
+    options, runtime = job.options, job.runtime
+    return {
+        **asdict(graph.facts),
+        "dtype": options.dtype,
+        "fused": dict(graph.fused),
+        "target": {
+            "vespa": options.vespa_version,
+            "onnxruntime": runtime.onnxruntime,
+            "opset": runtime.opset,
+            "ir_version": runtime.ir_version,
+        },
+    }
 
 
-def _verification(job: Job, graph: CheckedGraph) -> dict[str, Any]:
-    """Return how the graph was checked; without a comparison it says so."""
+def describe_verification(job: GraphJob, graph: CheckedGraph) -> dict[str, Any]:
+    """Return how a graph was checked; without a comparison it says so."""
     return {
         "verified": job.options.verify,
         "exporter": graph.exporter,
@@ -72,6 +76,19 @@ def _verification(job: Job, graph: CheckedGraph) -> dict[str, Any]:
         "cases": [asdict(case) for case in graph.cases],
         **({} if graph.loss is None else {"loss": dict(graph.loss)}),
     }
+
+
+def digest_files(folder: Path) -> dict[str, FileDigest]:
+    """Return sha256 and size of a model folder's files, but for the manifest that lists them."""
+    return {name: digest_file(folder / name) for name in (MODEL_FILE, TOKENIZER_FILE)}
+
+
+def _effects(job: Job) -> dict[str, Any]:
+    """Return the effect of every difference, or that none was measured."""
+    if not job.options.verify:
+        return {"points": [NOT_ASKED] * len(job.choice.differences), "total": NOT_ASKED}
+    job.tell("measuring the differences to the training library")
+    return measure_effects(job.checkpoint, job.choice.packaging, job.module, job.tokenizer)
 
 
 def _checkpoint_facts(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -6,28 +6,41 @@ Reading one needs no torch and no onnxruntime, so that packages can be generated
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from vespa_colbert.errors import ExportError
 from vespa_colbert.export.seal import check_seal, sealed
-from vespa_colbert.files import FileDigest, changed_files
+from vespa_colbert.files import FileDigest, atomic_folder, changed_files
 
 __all__ = [
     "EMBEDDER_FILE",
+    "FORMAT",
     "MODEL_FILE",
     "TOKENIZER_FILE",
     "EmbedderSpec",
+    "ExportedFolder",
     "ModelFolder",
+    "check_exported",
+    "new_model_folder",
+    "read_exported",
     "read_model_folder",
+    "stated_files",
 ]
+
+logger = logging.getLogger(__name__)
 
 MODEL_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 EMBEDDER_FILE = "embedder.json"
 FORMAT = 1
+
+Folder = TypeVar("Folder", bound="ExportedFolder")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,62 +78,24 @@ class EmbedderSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelFolder:
-    """A model folder as its manifest describes it.
+class ExportedFolder:
+    """What the manifest of every model folder says, whatever the kind of model.
 
     Attributes:
         path: The folder.
-        embedder: What services.xml and the local embedder are made from.
-        packaging: ``native`` (the plain graph) or ``exact`` (the library's semantics built in).
-        requested: What was asked for, ``auto`` included.
-        reason: Why it is that packaging.
-        differences: Where Vespa's embedder differs from the training library all the same, each
-            with its ``effect`` on sample texts, or None and why it is ``not_measured``.
-        checkpoint: Where the model came from: name, layout, encoder type, provenance.
+        checkpoint: Where the model came from: name, layout, encoder, facts, provenance, files.
         versions: Library name → version that made the files.
         graph: Opset, IR version, axis names, dtype, and the Vespa release that it is made for.
-        verification: What was compared with torch before the files got their names, and the
-            ``effect`` of all differences together.
+        verification: What was compared with torch before the files got their names.
         files: File name → sha256 and size.
     """
 
     path: Path
-    embedder: EmbedderSpec
-    packaging: str
     checkpoint: Mapping[str, Any]
     versions: Mapping[str, str]
     graph: Mapping[str, Any]
     verification: Mapping[str, Any]
-    requested: str = "auto"
-    reason: str = ""
-    differences: tuple[Mapping[str, Any], ...] = ()
     files: Mapping[str, FileDigest] = field(default_factory=dict)
-
-    @property
-    def has_drift(self) -> bool:
-        """Whether a difference changes scores or the dtype loses too much, which was accepted."""
-        faults = self.verification.get("loss", {}).get("faults")
-        return bool(faults) or not all(each["faithful"] for each in self.differences)
-
-    @property
-    def is_verified(self) -> bool:
-        """Whether the graph was compared with torch."""
-        return bool(self.verification.get("verified") and self.verification.get("cases"))
-
-    @property
-    def comparison(self) -> str:
-        """What came of the comparison with torch, in a few words."""
-        if not self.is_verified:
-            return "not checked against torch"
-        cases = self.verification["cases"]
-        worst = max(case["worst"] for case in cases)
-        return f"largest difference to torch {worst:.1e} on {len(cases)} shapes"
-
-    @property
-    def cuts(self) -> tuple[int, ...]:
-        """Narrower widths that the model was trained for, as its checkpoint states them."""
-        stated = self.checkpoint.get("facts", {}).get("cuts", ())
-        return tuple(width for width in stated if width < self.embedder.dim)
 
     @property
     def model_path(self) -> Path:
@@ -136,6 +111,54 @@ class ModelFolder:
     def checksum(self) -> str:
         """The sha256 of the ONNX file: what an index made with this model remembers."""
         return self.files[MODEL_FILE].sha256
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether the graph was compared with torch."""
+        return bool(self.verification.get("verified") and self.verification.get("cases"))
+
+    @property
+    def comparison(self) -> str:
+        """What came of the comparison with torch, in a few words."""
+        if not self.is_verified:
+            return "not checked against torch"
+        cases = self.verification["cases"]
+        worst = max(case["worst"] for case in cases)
+        return f"largest difference to torch {worst:.1e} on {len(cases)} shapes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFolder(ExportedFolder):
+    """A model folder of a late-interaction model, as its manifest describes it.
+
+    Its verification has the ``effect`` of all differences together, too.
+
+    Attributes:
+        embedder: What services.xml and the local embedder are made from.
+        packaging: ``native`` (the plain graph) or ``exact`` (the library's semantics built in).
+        requested: What was asked for, ``auto`` included.
+        reason: Why it is that packaging.
+        differences: Where Vespa's embedder differs from the training library all the same, each
+            with its ``effect`` on sample texts, or None and why it is ``not_measured``.
+    """
+
+    embedder: EmbedderSpec
+    packaging: str
+    requested: str = "auto"
+    reason: str = ""
+    differences: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def has_drift(self) -> bool:
+        """Whether a difference changes scores or the dtype loses too much, which was accepted."""
+        faults = self.verification.get("loss", {}).get("faults")
+        return bool(faults) or not all(each["faithful"] for each in self.differences)
+
+    @property
+    def cuts(self) -> tuple[int, ...]:
+        """Narrower widths that the model was trained for, as its checkpoint states them."""
+        stated = self.checkpoint.get("facts", {}).get("cuts", ())
+        return tuple(width for width in stated if width < self.embedder.dim)
 
     def manifest(self) -> str:
         """Return the text of ``embedder.json``, its own checksum at the end."""
@@ -165,18 +188,31 @@ def read_model_folder(path: Path, *, check: bool = True) -> ModelFolder:
     Raises:
         ExportError: If there is no folder, no manifest, a fact is missing, or a file changed.
     """
+    return read_exported(path, _parse, check=check)
+
+
+def read_exported(
+    path: Path, parse: Callable[[Path, dict[str, Any]], Folder], *, check: bool = True
+) -> Folder:
+    """Return a model folder of any kind after checking every file against the manifest's sha256.
+
+    Args:
+        path: The folder that ``export`` wrote.
+        parse: Makes one of the folder and its manifest; what a kind of model has of its own.
+        check: Whether to read all files and compare their checksums.
+
+    Raises:
+        ExportError: If there is no folder, no manifest, a fact is missing, or a file changed.
+    """
     manifest = path / EMBEDDER_FILE
-    if not manifest.is_file():
-        what = "this folder has none" if path.is_dir() else "there is no such folder"
-        raise ExportError(
-            f"{path}: expected a model folder with {EMBEDDER_FILE}, {what}; "
-            "make one with: vespa-colbert export CHECKPOINT -o DIR"
-        )
+    check_exported(path)
     try:
         data = manifest.read_bytes()
         if check:
             check_seal(data)
-        folder = _parse(path, json.loads(data.decode("utf-8")))
+        document = json.loads(data.decode("utf-8"))
+        _check_format(document)
+        folder = parse(path, document)
     except (ValueError, KeyError, TypeError) as error:
         raise ExportError(f"{manifest}: not a valid manifest ({error}); export again") from error
     if check and (faults := changed_files(path, folder.files)):
@@ -184,19 +220,66 @@ def read_model_folder(path: Path, *, check: bool = True) -> ModelFolder:
     return folder
 
 
+def check_exported(path: Path) -> None:
+    """Return nothing if there is a folder with a manifest.
+
+    Raises:
+        ExportError: If not.
+    """
+    if not (path / EMBEDDER_FILE).is_file():
+        what = "this folder has none" if path.is_dir() else "there is no such folder"
+        raise ExportError(
+            f"{path}: expected a model folder with {EMBEDDER_FILE}, {what}; "
+            "make one with: vespa-colbert export CHECKPOINT -o DIR"
+        )
+
+
+def stated_files(document: Mapping[str, Any]) -> dict[str, FileDigest]:
+    """Return the files that a manifest lists.
+
+    Raises:
+        ValueError: If one that must be listed is not.
+    """
+    files = {name: FileDigest(**digest) for name, digest in document["files"].items()}
+    if missing := {MODEL_FILE, TOKENIZER_FILE} - files.keys():
+        raise ValueError(f"files lists no {', '.join(sorted(missing))}")
+    return files
+
+
+def _check_format(document: Mapping[str, Any]) -> None:
+    """Return nothing if a manifest is of the format that is read here.
+
+    Raises:
+        ValueError: If it is another one.
+    """
+    if document["format"] != FORMAT:
+        raise ValueError(f"expected format {FORMAT}, got {document['format']}")
+
+
+@contextmanager
+def new_model_folder(output: Path) -> Iterator[Path]:
+    """Yield a folder to write the three files into; it gets its name when that is done.
+
+    Args:
+        output: The final folder; a model folder that stands there is replaced.
+
+    Yields:
+        The folder as it is being written.
+    """
+    started = time.monotonic()
+    with atomic_folder(output, is_ours=lambda there: (there / EMBEDDER_FILE).is_file()) as part:
+        yield part
+    logger.info("%s: converted and checked in %.1f s", output, time.monotonic() - started)
+
+
 def _parse(path: Path, document: dict[str, Any]) -> ModelFolder:
     """Return the folder a manifest describes.
 
     Raises:
-        ValueError: If the format is another one, or a file that must be listed is not.
+        ValueError: If it is of another kind of model.
     """
-    if document["format"] != FORMAT:
-        raise ValueError(f"expected format {FORMAT}, got {document['format']}")
     if "embedder" not in document:
         raise ValueError("expected the facts of token vectors under embedder, got another kind")
-    files = {name: FileDigest(**digest) for name, digest in document["files"].items()}
-    if missing := {MODEL_FILE, TOKENIZER_FILE} - files.keys():
-        raise ValueError(f"files lists no {', '.join(sorted(missing))}")
     return ModelFolder(
         path=path,
         embedder=EmbedderSpec(**document["embedder"]),
@@ -208,5 +291,5 @@ def _parse(path: Path, document: dict[str, Any]) -> ModelFolder:
         requested=document["requested"],
         reason=document["reason"],
         differences=tuple(document["differences"]),
-        files=files,
+        files=stated_files(document),
     )

@@ -9,7 +9,8 @@ from typing import Any
 from vespa_colbert.errors import ExportError, GraphMismatchError
 from vespa_colbert.export.dtype import convert_dtype
 from vespa_colbert.export.fusion import fuse_attention
-from vespa_colbert.export.job import CheckedGraph, Job
+from vespa_colbert.export.graph_job import CheckedGraph, GraphJob
+from vespa_colbert.export.job import Job
 from vespa_colbert.export.loss import (
     GATES,
     Loss,
@@ -20,7 +21,7 @@ from vespa_colbert.export.loss import (
 )
 from vespa_colbert.export.samples import SAMPLE_PASSAGES, SAMPLE_QUERIES, sample_inputs
 
-__all__ = ["refine_graph"]
+__all__ = ["fuse_graph", "refine_graph"]
 
 
 def refine_graph(job: Job, graph: CheckedGraph) -> CheckedGraph:
@@ -31,18 +32,25 @@ def refine_graph(job: Job, graph: CheckedGraph) -> CheckedGraph:
             not accepted.
         GraphMismatchError: If the result is not as wanted or differs from torch.
     """
-    if job.options.optimize:
-        graph = _fuse(job, graph)
+    graph = fuse_graph(job, graph)
     if job.options.dtype != "fp32":
         graph = _narrow(job, graph)
     return graph
 
 
-def _fuse(job: Job, graph: CheckedGraph) -> CheckedGraph:
+def fuse_graph(job: GraphJob, graph: CheckedGraph) -> CheckedGraph:
+    """Return the graph with its attention fused, where that is asked for, checked again.
+
+    Raises:
+        ExportError: If it cannot be fused.
+        GraphMismatchError: If the result is not as wanted or differs from torch.
+    """
+    if not job.options.optimize:
+        return graph
     job.tell("fusing the attention")
     try:
         fused = fuse_attention(job.path)
-        facts = job.check(fused=True)
+        facts = job.facts(fused=True)
         return replace(graph, fused=fused, facts=facts, cases=job.compare())
     except ExportError as error:
         error.add_note(f"{job.checkpoint.path}: optimize was asked for")
@@ -60,7 +68,7 @@ def _narrow(job: Job, graph: CheckedGraph) -> CheckedGraph:
     job.tell(f"converting to {dtype}")
     wanted = run_samples(job.path, inputs)
     convert_dtype(job.path, dtype)
-    facts = job.check(fused=job.options.optimize)
+    facts = job.facts(fused=job.options.optimize)
     job.tell(f"measuring what {dtype} loses on sample texts")
     loss = measure_loss(wanted, run_samples(job.path, inputs), len(SAMPLE_QUERIES))
     faults = gate_faults(dtype, loss)

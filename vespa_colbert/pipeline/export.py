@@ -9,12 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vespa_colbert import __version__
 from vespa_colbert.checkpoint import Checkpoint, ReadOptions, read_checkpoint
 from vespa_colbert.checkpoint.cross_encoder import cross_encoder_signs
 from vespa_colbert.checkpoint.dense_folder import dense_signs
 from vespa_colbert.checkpoint.hub import locate_checkpoint
-from vespa_colbert.errors import ExportError, SpecError
+from vespa_colbert.errors import SpecError
 from vespa_colbert.export import (
     ExportOptions,
     ModelFolder,
@@ -27,7 +26,7 @@ from vespa_colbert.pipeline.export_cross_encoder import (
     export_cross_encoder_model,
 )
 from vespa_colbert.pipeline.export_dense import DENSE_FACTS, export_dense_model
-from vespa_colbert.pipeline.export_kinds import ExportKind, ExportRequest
+from vespa_colbert.pipeline.export_kinds import ExportKind, ExportRequest, serves, standing_folder
 from vespa_colbert.pipeline.reporter import Made, Reporter, Silent
 
 __all__ = ["AUTO", "KINDS", "export_any", "export_model"]
@@ -111,10 +110,7 @@ def export_model(
     """
     tell, wanted = reporter or Silent(), export or ExportOptions()
     read = read_checkpoint(checkpoint, options or ReadOptions())
-    try:
-        standing = read_model_folder(output)
-    except ExportError:
-        standing = None
+    standing = standing_folder(output, read_model_folder)
     if standing is not None and _serves(standing, read, wanted):
         return Made(value=standing, reused=True)
     made = export_checkpoint(read, output, wanted, progress=tell.say)
@@ -122,20 +118,15 @@ def export_model(
 
 
 def _serves(standing: ModelFolder, read: Checkpoint, wanted: ExportOptions) -> bool:
-    """Return whether a model folder was made by this version from these files as it is wanted."""
+    """Return whether a model folder is what would be written."""
     sources = {name: asdict(digest) for name, digest in sorted(read.files.items())}
+    described = {"files": sources, "facts": describe_checkpoint(read).facts}
     return (
-        wanted.packaging in {standing.requested, standing.packaging}
+        serves(standing, described, wanted)
+        and wanted.packaging in {standing.requested, standing.packaging}
         and standing.embedder.dim == (wanted.dims or read.dim)
         and (wanted.accept_drift or not standing.has_drift)
-        and (standing.is_verified or not wanted.verify)
-        and standing.checkpoint.get("files") == sources
-        and standing.checkpoint.get("facts") == describe_checkpoint(read).facts
-        and standing.graph.get("opset") == wanted.opset
-        and standing.graph.get("dtype") == wanted.dtype
         and standing.graph.get("optimized") == wanted.optimize
-        and standing.graph.get("target", {}).get("vespa") == wanted.vespa_version
-        and standing.versions.get("vespa-colbert") == __version__
     )
 
 

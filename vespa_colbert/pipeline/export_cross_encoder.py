@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from vespa_colbert import __version__
 from vespa_colbert.checkpoint.cross_encoder import (
     CrossEncoderCheckpoint,
     read_cross_encoder_checkpoint,
 )
 from vespa_colbert.checkpoint.hub import locate_checkpoint
-from vespa_colbert.errors import ExportError, SpecError
 from vespa_colbert.export import ExportOptions
 from vespa_colbert.export.cross_encoder import (
     CrossEncoderFolder,
@@ -16,7 +14,7 @@ from vespa_colbert.export.cross_encoder import (
     export_cross_encoder,
     read_cross_encoder_folder,
 )
-from vespa_colbert.pipeline.export_kinds import ExportRequest
+from vespa_colbert.pipeline.export_kinds import ExportRequest, serves, standing_folder
 from vespa_colbert.pipeline.reporter import Made, Reporter
 
 __all__ = ["CROSS_ENCODER_FACTS", "export_cross_encoder_model"]
@@ -43,10 +41,7 @@ def export_cross_encoder_model(request: ExportRequest, tell: Reporter) -> Made[C
     read = read_cross_encoder_checkpoint(folder, options, max_tokens=stated)
     for warning in read.warnings:
         tell.say(f"note: {warning}")
-    try:
-        standing = read_cross_encoder_folder(request.output)
-    except (ExportError, SpecError):
-        standing = None
+    standing = standing_folder(request.output, read_cross_encoder_folder)
     if standing is not None and _serves(standing, read, request.export):
         return Made(value=standing, reused=True)
     made = export_cross_encoder(read, request.output, request.export, progress=tell.say)
@@ -56,18 +51,11 @@ def export_cross_encoder_model(request: ExportRequest, tell: Reporter) -> Made[C
 def _serves(
     standing: CrossEncoderFolder, read: CrossEncoderCheckpoint, wanted: ExportOptions
 ) -> bool:
-    """Return whether a model folder was made by this version from these files as it is wanted."""
-    described, graph = checkpoint_facts(read), standing.graph
+    """Return whether a model folder is what would be written."""
     return (
-        standing.facts.max_tokens == read.max_tokens
-        and (standing.is_verified or not wanted.verify)
-        and standing.checkpoint.get("files") == described["files"]
-        and standing.checkpoint.get("facts") == described["facts"]
-        and graph.get("opset") == wanted.opset
-        and graph.get("dtype") == wanted.dtype
+        serves(standing, checkpoint_facts(read), wanted)
+        and standing.facts.max_tokens == read.max_tokens
         and standing.requested.get("optimize") == wanted.optimize
         and wanted.packaging != "exact"
         and wanted.dims is None
-        and graph.get("target", {}).get("vespa") == wanted.vespa_version
-        and standing.versions.get("vespa-colbert") == __version__
     )

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any
 
-from vespa_colbert import __version__
 from vespa_colbert.checkpoint import DenseCheckpoint, StatedFacts, read_dense_checkpoint
-from vespa_colbert.errors import ExportError, SpecError
 from vespa_colbert.export import (
     DenseFolder,
     ExportOptions,
@@ -16,7 +13,7 @@ from vespa_colbert.export import (
     read_dense_folder,
 )
 from vespa_colbert.export.dense import describe_dense
-from vespa_colbert.pipeline.export_kinds import ExportRequest
+from vespa_colbert.pipeline.export_kinds import ExportRequest, serves, standing_folder
 from vespa_colbert.pipeline.reporter import Made, Reporter
 
 __all__ = ["DENSE_FACTS", "export_dense_model"]
@@ -40,10 +37,7 @@ def export_dense_model(request: ExportRequest, tell: Reporter) -> Made[DenseFold
     read = read_dense_checkpoint(request.checkpoint, request.options, StatedFacts(**request.stated))
     for warning in read.warnings:
         tell.say(f"note: {warning}")
-    try:
-        standing = read_dense_folder(request.output)
-    except (ExportError, SpecError):
-        standing = None
+    standing = standing_folder(request.output, read_dense_folder)
     if standing is not None and _serves(standing, read, request.export):
         return Made(value=standing, reused=True)
     made = export_dense(read, request.output, request.export, progress=tell.say)
@@ -51,18 +45,11 @@ def export_dense_model(request: ExportRequest, tell: Reporter) -> Made[DenseFold
 
 
 def _serves(standing: DenseFolder, read: DenseCheckpoint, wanted: ExportOptions) -> bool:
-    """Return whether a model folder was made by this version from these files as it is wanted."""
-    described: dict[str, Any] = describe_dense(read)
-    graph, loss = standing.graph, standing.verification.get("loss", {})
+    """Return whether a model folder is what would be written."""
+    loss = standing.verification.get("loss", {})
     return (
-        standing.facts == dense_spec(read, wanted)
+        serves(standing, describe_dense(read), wanted)
+        and standing.facts == dense_spec(read, wanted)
         and (wanted.accept_drift or not loss.get("faults"))
-        and (standing.is_verified or not wanted.verify)
-        and standing.checkpoint.get("files") == described["files"]
-        and standing.checkpoint.get("facts") == described["facts"]
-        and graph.get("opset") == wanted.opset
-        and graph.get("dtype") == wanted.dtype
         and standing.requested.get("optimize") == wanted.optimize
-        and graph.get("target", {}).get("vespa") == wanted.vespa_version
-        and standing.versions.get("vespa-colbert") == __version__
     )

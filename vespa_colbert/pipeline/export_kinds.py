@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from vespa_colbert import __version__
 from vespa_colbert.checkpoint import ReadOptions
+from vespa_colbert.errors import ExportError, SpecError
 from vespa_colbert.export import ExportOptions
+from vespa_colbert.export.model_folder import ExportedFolder
 from vespa_colbert.pipeline.reporter import Made, Reporter
 
-__all__ = ["ExportKind", "ExportRequest", "WrittenModel"]
+__all__ = ["ExportKind", "ExportRequest", "WrittenModel", "serves", "standing_folder"]
+
+Folder = TypeVar("Folder", bound=ExportedFolder)
 
 
 class WrittenModel(Protocol):
@@ -65,3 +70,38 @@ class ExportKind:
     signs: Callable[[Path, ReadOptions], str]
     export: Callable[[ExportRequest, Reporter], Made[Any]]
     facts: frozenset[str] = frozenset()
+
+
+def standing_folder(output: Path, read: Callable[[Path], Folder]) -> Folder | None:
+    """Return the model folder that stands at an output; ``None`` if it is not whole.
+
+    Args:
+        output: Where it would be.
+        read: Reads a folder of the kind that is wanted.
+    """
+    try:
+        return read(output)
+    except (ExportError, SpecError):
+        return None
+
+
+def serves(standing: ExportedFolder, described: Mapping[str, Any], wanted: ExportOptions) -> bool:
+    """Return whether a model folder was made by this version from these files as it is wanted.
+
+    What the kind of model has of its own is not looked at.
+
+    Args:
+        standing: The folder.
+        described: ``files`` and ``facts`` of the checkpoint, as a manifest has them.
+        wanted: How it is to be written.
+    """
+    graph = standing.graph
+    return (
+        (standing.is_verified or not wanted.verify)
+        and standing.checkpoint.get("files") == described["files"]
+        and standing.checkpoint.get("facts") == described["facts"]
+        and graph.get("opset") == wanted.opset
+        and graph.get("dtype") == wanted.dtype
+        and graph.get("target", {}).get("vespa") == wanted.vespa_version
+        and standing.versions.get("vespa-colbert") == __version__
+    )
