@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.bare_model_folders import FACTS
 from vespa_colbert.app import AppOptions, RemoteFile
 from vespa_colbert.checkpoint import ReadOptions
 from vespa_colbert.errors import ExportError, SpecError
-from vespa_colbert.export.model_folder import EmbedderSpec
 from vespa_colbert.recipe import (
     Recipe,
     default_recipe,
@@ -21,20 +21,6 @@ from vespa_colbert.recipe import (
 from vespa_colbert.recipe.head_table import HeadTable
 from vespa_colbert.recipe.train_table import TrainTable
 from vespa_colbert.tensor import CellType
-
-FACTS = EmbedderSpec(
-    dim=16,
-    start_id=2,
-    end_id=3,
-    mask_id=4,
-    pad_id=0,
-    query_marker_id=5,
-    document_marker_id=6,
-    max_query_tokens=8,
-    max_document_tokens=20,
-    max_tokens=32,
-    expansion_emitted=True,
-)
 
 
 def read(tmp_path: Path, text: str) -> Recipe:
@@ -292,6 +278,36 @@ transformer-url = "file:///etc/passwd"
 )
 def test_a_wrong_value_is_named_with_its_line(tmp_path: Path, text: str, fault: str) -> None:
     assert fault in faults(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "header", ["[app", "[[app]", "[app]]", "app]", '["app]', "[ app # it", '[app] name = "x"']
+)
+def test_keys_below_a_broken_header_are_those_of_its_table(tmp_path: Path, header: str) -> None:
+    text = f'[index]\nthreads = 1\n{header}\nschema = "page"\nrerank-count = "ten"\n'
+    broken, value = faults(tmp_path, text)
+    assert broken.startswith("line 3: ")
+    assert broken.endswith(f", got {header!r}")
+    assert value == "line 5: [app] rerank-count: expected a whole number, got 'ten'"
+
+
+def test_a_broken_header_of_a_table_that_is_there_already_is_the_one_that_is_named(
+    tmp_path: Path,
+) -> None:
+    text = '[app]\nschema = "page"\n[index]\nthreads = -1\n[app\nname = "x"\n'
+    value, twice = faults(tmp_path, text)
+    assert value == "line 4: [index] threads: expected 0 or more, got -1"
+    assert twice == "line 5: [app is there twice, got '[app'"
+
+
+@pytest.mark.parametrize(
+    ("key", "below"), [("rerank-count", "[app]"), ("wholly-unknown", "a table")]
+)
+def test_a_key_above_all_tables_is_told_where_it_belongs(
+    tmp_path: Path, key: str, below: str
+) -> None:
+    (found,) = faults(tmp_path, f"{key} = 3\n[app]\n")
+    assert found == f"line 1: {key}: expected a key below {below}, got one above all tables"
 
 
 def test_outputs_that_would_overwrite_each_other_are_refused(tmp_path: Path) -> None:

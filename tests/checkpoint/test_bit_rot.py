@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from tests.bare_model_folders import FACTS
 from tests.checkpoint.conftest import Fresh
 from tests.checkpoint.layout_folders import (
     BGE_M3,
@@ -34,7 +35,6 @@ from vespa_colbert.export.model_folder import (
     EMBEDDER_FILE,
     MODEL_FILE,
     TOKENIZER_FILE,
-    EmbedderSpec,
     ModelFolder,
     read_model_folder,
 )
@@ -45,20 +45,6 @@ FLIPS = 1000
 FLIPS_OF_A_LAYOUT = 100
 """Each reads a whole checkpoint."""
 TRUNCATIONS = 100
-
-SPEC = EmbedderSpec(
-    dim=8,
-    start_id=4,
-    end_id=5,
-    mask_id=6,
-    pad_id=0,
-    query_marker_id=1,
-    document_marker_id=2,
-    max_query_tokens=10,
-    max_document_tokens=20,
-    max_tokens=64,
-    expansion_emitted=True,
-)
 
 
 @pytest.fixture
@@ -71,7 +57,7 @@ def model(tmp_path: Path) -> Path:
     (path / TOKENIZER_FILE).write_text(json.dumps({"model": {"vocab": {"rose": 1}}}) * 40)
     folder = ModelFolder(
         path=path,
-        embedder=SPEC,
+        embedder=FACTS,
         packaging="native",
         checkpoint={"name": "tiny", "layout": "pylate"},
         versions={"torch": "2.15.0"},
@@ -128,13 +114,13 @@ def parameters(checkpoint: Checkpoint) -> dict[str, bytes]:
 
 
 def test_every_flipped_bit_of_a_model_folder_is_found(model: Path) -> None:
-    assert read_model_folder(model).embedder == SPEC
+    assert read_model_folder(model).embedder == FACTS
     names = (MODEL_FILE, TOKENIZER_FILE, EMBEDDER_FILE)
     for seed, name in enumerate(names):
         count = FLIPS // len(names) + (name == MODEL_FILE)
         for where in flips(model / name, count, seed):
             assert str(model / name) in refusal(lambda: read_model_folder(model)), where
-    assert read_model_folder(model).embedder == SPEC
+    assert read_model_folder(model).embedder == FACTS
 
 
 @pytest.mark.parametrize("name", [MODEL_FILE, TOKENIZER_FILE, EMBEDDER_FILE])
@@ -147,8 +133,9 @@ def test_every_truncation_of_a_model_folder_is_found(model: Path, name: str) -> 
 
 
 def test_a_manifest_edited_by_hand_is_found(model: Path) -> None:
-    text = (model / EMBEDDER_FILE).read_text()
-    (model / EMBEDDER_FILE).write_text(text.replace('"max_tokens": 64', '"max_tokens": 63'))
+    text, stated = (model / EMBEDDER_FILE).read_text(), f'"max_tokens": {FACTS.max_tokens}'
+    assert stated in text
+    (model / EMBEDDER_FILE).write_text(text.replace(stated, '"max_tokens": 63'))
     with pytest.raises(ExportError, match="checksum"):
         read_model_folder(model)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.bare_model_folders import FACTS, write_bare_folder
 from tests.cli.conftest import Run
-from vespa_colbert.export.model_folder import EmbedderSpec, ModelFolder
-from vespa_colbert.files import digest_file
 
 pytestmark = pytest.mark.java
 
@@ -19,35 +19,7 @@ PACKAGE = Path(__file__).parents[2] / "app_package"
 
 @pytest.fixture(name="model")
 def model_fixture(tmp_path: Path) -> Path:
-    path = tmp_path / "model"
-    path.mkdir()
-    for name in ("model.onnx", "tokenizer.json"):
-        (path / name).write_bytes(b"{}")
-    facts = EmbedderSpec(
-        dim=96,
-        start_id=2,
-        end_id=3,
-        mask_id=4,
-        pad_id=0,
-        query_marker_id=5,
-        document_marker_id=6,
-        max_query_tokens=8,
-        max_document_tokens=20,
-        max_tokens=32,
-        expansion_emitted=True,
-    )
-    folder = ModelFolder(
-        path=path,
-        embedder=facts,
-        packaging="native",
-        checkpoint={},
-        versions={},
-        graph={},
-        verification={},
-        files={name: digest_file(path / name) for name in ("model.onnx", "tokenizer.json")},
-    )
-    (path / "embedder.json").write_text(folder.manifest())
-    return path
+    return write_bare_folder(tmp_path / "model", replace(FACTS, dim=96)).path
 
 
 def test_diff_exits_1_and_says_what_a_refused_change_needs(run: Run, tmp_path: Path) -> None:

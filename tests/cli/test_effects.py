@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from tests.bare_model_folders import FACTS
 from tests.cli.conftest import Run
 from tests.tiny_checkpoint import edit_json
 from vespa_colbert.cli.effects import effect_lines
-from vespa_colbert.export import EmbedderSpec, ModelFolder
+from vespa_colbert.export import ModelFolder
 
 Copy = Callable[[], Path]
 SETTINGS = "config_sentence_transformers.json"
@@ -31,21 +32,8 @@ EFFECT = {
 
 
 def model_folder(**facts: Any) -> ModelFolder:
-    spec = EmbedderSpec(
-        dim=8,
-        start_id=1,
-        end_id=2,
-        mask_id=3,
-        pad_id=0,
-        query_marker_id=4,
-        document_marker_id=5,
-        max_query_tokens=10,
-        max_document_tokens=20,
-        max_tokens=30,
-        expansion_emitted=True,
-    )
     given: dict[str, Any] = {"checkpoint": {}, "versions": {}, "graph": {}, "verification": {}}
-    return ModelFolder(path=Path("model"), embedder=spec, packaging="native", **given | facts)
+    return ModelFolder(path=Path("model"), embedder=FACTS, packaging="native", **given | facts)
 
 
 def test_a_line_has_every_figure() -> None:

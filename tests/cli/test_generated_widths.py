@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.bare_model_folders import FACTS, write_bare_folder
 from tests.cli.conftest import Run
-from vespa_colbert.export.model_folder import (
-    EMBEDDER_FILE,
-    MODEL_FILE,
-    TOKENIZER_FILE,
-    EmbedderSpec,
-    ModelFolder,
-)
-from vespa_colbert.files import digest_file
-
-SPEC = EmbedderSpec(
-    dim=32,
-    start_id=2,
-    end_id=3,
-    mask_id=4,
-    pad_id=0,
-    query_marker_id=5,
-    document_marker_id=6,
-    max_query_tokens=8,
-    max_document_tokens=20,
-    max_tokens=32,
-    expansion_emitted=True,
-)
 
 
 @pytest.mark.parametrize(
@@ -43,21 +23,8 @@ SPEC = EmbedderSpec(
 def test_widths_that_a_model_states_are_told(
     run: Run, tmp_path: Path, cuts: list[int], dims: str, told: str
 ) -> None:
-    path = tmp_path / "model"
-    path.mkdir()
-    for name in (MODEL_FILE, TOKENIZER_FILE):
-        (path / name).write_bytes(b"{}")
-    folder = ModelFolder(
-        path=path,
-        embedder=SPEC,
-        packaging="native",
-        checkpoint={"facts": {"cuts": cuts} if cuts else {}},
-        versions={},
-        graph={},
-        verification={},
-        files={name: digest_file(path / name) for name in (MODEL_FILE, TOKENIZER_FILE)},
-    )
-    (path / EMBEDDER_FILE).write_text(folder.manifest(), encoding="utf-8")
+    stated = {"facts": {"cuts": cuts}} if cuts else {}
+    write_bare_folder(tmp_path / "model", replace(FACTS, dim=32), stated)
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(f'[export]\noutput = "model"\n[tokens]\n{dims}\n')
 

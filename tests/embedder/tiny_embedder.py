@@ -1,30 +1,19 @@
 from __future__ import annotations
 
 import string
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vespa_colbert.export.model_folder import EmbedderSpec
+from tests.bare_model_folders import FACTS
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[Q]", "[D]")
 WORDS = ("red", "fox", "##es", "café", "naïve", "über")
 DIM = 16
 
-SPEC = EmbedderSpec(
-    dim=DIM,
-    start_id=2,
-    end_id=3,
-    mask_id=4,
-    pad_id=0,
-    query_marker_id=5,
-    document_marker_id=6,
-    max_query_tokens=8,
-    max_document_tokens=12,
-    max_tokens=16,
-    expansion_emitted=True,
-)
+SPEC = replace(FACTS, dim=DIM, max_document_tokens=12, max_tokens=16)
 
 VOCABULARY = (
     *SPECIALS,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vespa_colbert.export.model_folder import EmbedderSpec
+from tests.bare_model_folders import FACTS
 from vespa_colbert.vespa_java import EmbedderFiles
 
 SCHEMA = """
@@ -108,19 +109,7 @@ def embedding_table() -> NDArray[np.float32]:
     return table
 
 
-SPEC = EmbedderSpec(
-    dim=DIM,
-    start_id=2,
-    end_id=3,
-    mask_id=4,
-    pad_id=0,
-    query_marker_id=5,
-    document_marker_id=6,
-    max_query_tokens=7,
-    max_document_tokens=6,
-    max_tokens=12,
-    expansion_emitted=True,
-)
+SPEC = replace(FACTS, dim=DIM, max_query_tokens=7, max_document_tokens=6, max_tokens=12)
 
 COMPONENT = """<component id="colbert" type="colbert-embedder">
       <transformer-model {model}/>

@@ -27,6 +27,8 @@ from vespa_colbert.recipe.tables import Recipe, tables
 __all__ = ["default_recipe", "read_recipe", "recipe_application", "search_profile"]
 
 HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?")
+OPENED_HEADER = re.compile(r"""\s*\[+\s*["']?([\w.-]*)""")
+CLOSED_HEADER = re.compile(r"""\s*["']?([\w.-]+)["']?\s*\]+\s*(?:#.*)?""")
 KEY = re.compile(r"""\s*["']?([^\s"'=#\[\]]+)["']?\s*=""")
 AT_LINE = re.compile(r"(.*) \(at line (\d+), column \d+\)|(.*) \(at end of document\)")
 MOST_SYNTAX_FAULTS = 20
@@ -59,8 +61,8 @@ def read_recipe(path: Path) -> Recipe:
     except OSError as error:
         hint = "write one with: vespa-colbert init"
         raise SpecError(f"{path}: cannot be read ({error.strerror}); {hint}") from error
-    document, faults = _parse(text)
-    recipe, more = _validate(document, path.parent, _lines(text))
+    mended, faults = _mended(text)
+    recipe, more = _validate(tomllib.loads(mended), path.parent, _lines(mended))
     faults += more
     if recipe is not None:
         faults += [(0, fault) for fault in _output_faults(recipe)]
@@ -139,15 +141,16 @@ def _check_target(folder: ModelFolder, vespa_version: str) -> None:
         )
 
 
-def _parse(text: str) -> tuple[dict[str, Any], list[tuple[int, str]]]:
-    """Return the document, and line and text of each fault of its syntax.
+def _mended(text: str) -> tuple[str, list[tuple[int, str]]]:
+    """Return the text that is left to parse, and line and text of each fault of its syntax.
 
-    The parser stops at the first fault: that entry is blanked and the rest parsed again.
+    The parser stops at the first fault: that entry is blanked and the rest parsed again. A header
+    that is not whole is made so, for the keys below it are of its table.
     """
     lines, faults = text.split("\n"), list[tuple[int, str]]()
     while len(faults) < MOST_SYNTAX_FAULTS:
         try:
-            return tomllib.loads("\n".join(lines)), faults
+            tomllib.loads("\n".join(lines))
         except tomllib.TOMLDecodeError as error:
             match = AT_LINE.fullmatch(str(error))
             last = int(match[2]) if match and match[2] else len(lines)
@@ -160,16 +163,28 @@ def _parse(text: str) -> tuple[dict[str, Any], list[tuple[int, str]]]:
                 break
             what = f"{shown.split('=')[0].strip()} is there twice" if repeats else message
             faults.append((first, f"{what}, got {shown[:80]!r}"))
-            lines[first - 1 : last] = [""] * (last - first + 1)
-    return {}, faults
+            whole = "" if repeats else _whole_header(lines[first - 1])
+            lines[first - 1 : last] = [whole] + [""] * (last - first)
+        else:
+            return "\n".join(lines), faults
+    return "", faults
+
+
+def _whole_header(line: str) -> str:
+    """Return the header that a line was to be; empty where it is none, or whole as it stands."""
+    opened, closed = OPENED_HEADER.match(line), CLOSED_HEADER.fullmatch(line)
+    name = opened[1] if opened else closed[1] if closed and closed[1] in tables() else ""
+    whole = f"[{name}]" if name else ""
+    return "" if whole == line.strip() else whole
 
 
 def _entry(lines: list[str], line: int) -> tuple[int, int]:
     """Return first and last line, from 1, of the key or the whole table that ends by a line."""
     for first in range(line, 0, -1):
-        if KEY.match(lines[first - 1]):
+        text = lines[first - 1]
+        if KEY.match(text):
             return first, line
-        if HEADER.fullmatch(lines[first - 1]):
+        if HEADER.fullmatch(text) or _whole_header(text):
             following = range(first + 1, len(lines) + 1)
             ends = (each - 1 for each in following if HEADER.fullmatch(lines[each - 1]))
             return first, next(ends, len(lines))
@@ -217,6 +232,10 @@ def _explained(
     entries = [f", entry {int(part) + 1}" for part in place[2:] if part.isdecimal()]
     where = f"[{place[0]}] {''.join(place[1:2])}".strip() + "".join(entries)
     if error["type"] == "extra_forbidden":
+        if len(place) == 1 and not isinstance(document.get(place[0]), Mapping):
+            owners = [name for name in tables() if place[0] in _keys(name)]
+            below = f"[{owners[0]}]" if owners else "a table"
+            return line, f"{place[0]}: expected a key below {below}, got one above all tables"
         known = tables() if len(place) == 1 else _keys(place[0])
         close = difflib.get_close_matches(place[-1], known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
