@@ -31,6 +31,27 @@ def test_the_embedded_text_is_read_from_the_statement(
     assert statement.texts({"text": "body"}) == [text]
 
 
+@pytest.mark.parametrize(
+    ("indexing", "text"),
+    [
+        ('input contexts | join ", " | embed colbert | attribute', "one, , two"),
+        (
+            '(input title || "") . ": " . (input contexts | join " ") | embed colbert | attribute',
+            "Red: one  two",
+        ),
+        ('(input contexts | join "") . "." | embed colbert | attribute', "onetwo."),
+    ],
+)
+def test_a_list_is_joined_to_one_text(indexing: str, text: str) -> None:
+    statement = read_embed_statement(indexing, "here")
+
+    assert statement is not None
+    assert statement.texts({"title": "Red", "contexts": ["one", "", "two"]}) == [text]
+    assert statement.texts({"title": "Red"}) is None
+    with pytest.raises(CollectionError, match="expected a list of texts, got a text 'one'"):
+        statement.texts({"title": "Red", "contexts": "one"})
+
+
 def test_nothing_is_embedded_where_a_field_is_absent() -> None:
     statement = read_embed_statement("input text | embed colbert | attribute", "here")
 
@@ -57,6 +78,10 @@ def test_a_statement_without_embed_embeds_nothing() -> None:
         "input texts | for_each { lowercase } | embed colbert context | attribute",
         "input texts | for_each { _ } | embed colbert | attribute",
         "input texts | embed colbert context more | attribute",
+        "input texts | join | embed colbert | attribute",
+        'input title . input texts | join " " | embed colbert | attribute',
+        'input texts | lowercase | join " " | embed colbert | attribute',
+        '(input texts | lowercase) . "." | embed colbert | attribute',
     ],
 )
 def test_what_is_not_understood_is_an_error_and_never_another_text(indexing: str) -> None:

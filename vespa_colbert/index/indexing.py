@@ -34,10 +34,12 @@ class Part:
             text.
         text: The fixed text; for a field, what stands for it where it is absent (``None``: then
             there is no text at all).
+        delimiter: Put between the texts of the field, which is a list; ``None``: it is not joined.
     """
 
     field: str | None
     text: str | None
+    delimiter: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,7 @@ class EmbedStatement:
             CollectionError: If a list is put together with texts, or stands where one text is to,
                 or the other way round.
 
-        Source: CatExpression, ForEachExpression, ChunkExpression, Vespa 8.700.24.
+        Source: CatExpression, JoinExpression, ForEachExpression, ChunkExpression, Vespa 8.700.24.
         """
         source = _put_together(self.parts, fields)
         if source is None:
@@ -105,9 +107,9 @@ class EmbedStatement:
 def read_embed_statement(indexing: str, where: str) -> EmbedStatement | None:
     """Return what an indexing statement embeds, or ``None`` if it embeds nothing.
 
-    Read are ``input FIELD``, ``(input FIELD || "text")``, texts, and these joined by dots, then
-    ``| chunk ID LENGTH`` and ``| for_each { … }`` where there, ``| embed ID DIMENSION`` and where
-    it is stored.
+    Read are ``input FIELD``, ``(input FIELD || "text")``, ``(input FIELD | join "text")``, texts,
+    and these put together by dots, then ``| join "text"`` behind a single field, ``| chunk ID
+    LENGTH`` and ``| for_each { … }`` where there, ``| embed ID DIMENSION`` and where it is stored.
 
     Args:
         indexing: The statement, as in ``input text | embed colbert | attribute``.
@@ -152,6 +154,8 @@ def _read(indexing: str, where: str, *, is_embedded: bool) -> EmbedStatement:
     if is_embedded != bool(embed) or not steps or not 0 <= len(embed) <= 3:
         raise bad
     source, *others = steps
+    if others and others[0][0] == "join":
+        source = ["(", *source, "|", *others.pop(0), ")"]
     parts = tuple(_part(piece, bad) for piece in _split(source, "."))
     chunk = _chunk(others.pop(0), where) if others and others[0][0] == "chunk" else None
     element = _element(others.pop(0), bad) if others and others[0][0] == "for_each" else ()
@@ -207,6 +211,8 @@ def _part(piece: list[str], bad: SchemaSyntaxError) -> Part:
             return Part(field=field, text=None)
         case ["(", "input", field, "||", text, ")"] if text.startswith('"'):
             return Part(field=field, text=json.loads(text))
+        case ["(", "input", field, "|", "join", text, ")"] if text.startswith('"'):
+            return Part(field=field, text=None, delimiter=json.loads(text))
     raise bad
 
 
@@ -217,8 +223,19 @@ def _put_together(parts: tuple[Part, ...], fields: TextFields) -> str | Sequence
         piece = part.text if part.field is None else fields.get(part.field, part.text)
         if piece is None:
             return None
-        pieces.append(piece)
+        pieces.append(piece if part.delimiter is None else _joined(piece, part.delimiter))
     return pieces[0] if len(pieces) == 1 else "".join(map(_one_text, pieces))
+
+
+def _joined(value: str | Sequence[str], delimiter: str) -> str:
+    """Return the texts of a list with a delimiter between them.
+
+    Raises:
+        CollectionError: If it is a text.
+    """
+    if isinstance(value, str):
+        raise CollectionError(f"expected a list of texts, got a text {value!r:.40}")
+    return delimiter.join(value)
 
 
 def _one_text(value: str | Sequence[str]) -> str:
@@ -248,12 +265,15 @@ def _tokens(indexing: str, where: str) -> list[str]:
 
 
 def _split(tokens: list[str], separator: str) -> list[list[str]]:
+    """Return the parts between separators; those in parentheses are part of a part."""
     parts: list[list[str]] = [[]]
-    for token in tokens:
-        if token == separator:
+    depth = 0
+    for each in tokens:
+        depth += {"(": 1, ")": -1}.get(each, 0)
+        if each == separator and not depth:
             parts.append([])
         else:
-            parts[-1].append(token)
+            parts[-1].append(each)
     return [part or [""] for part in parts]
 
 
