@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,18 +110,30 @@ BLACK: Mapping[str, Black] = {
     "int8": Black(setting="dtype", stored=_int8),
 }
 
-QUICK_WHITE = [
+QUICK_WHITE = {
     (CLS, "special tokens"),
     (CLS, "dtype"),
     (MEAN, "pooling"),
     (XLM, "vocabulary"),
     (XLM, "instruction"),
     (CLS, "layers"),
-]
-QUICK_BLACK = [(MEAN, "padding"), (XLM, "max length"), (CLS, "int8"), (CLS, "pooling")]
+}
+QUICK_BLACK = {(MEAN, "padding"), (XLM, "max length"), (CLS, "int8"), (CLS, "pooling")}
 
 
-def check_white(name: str, kind: str, made: Made, tmp_path: Path) -> None:
+def every_pair(kinds: Iterable[str], quick: Container[tuple[str, str]]) -> list[Any]:
+    """Return every model with every kind of difference, slow but for a few."""
+    return [
+        pytest.param(name, kind, marks=() if (name, kind) in quick else pytest.mark.slow)
+        for name in MODELS
+        for kind in kinds
+    ]
+
+
+@pytest.mark.parametrize(("name", "kind"), every_pair(WHITE, QUICK_WHITE))
+def test_a_planted_difference_of_two_folders_is_found(
+    name: str, kind: str, made: Made, tmp_path: Path
+) -> None:
     checkpoint, folder = made(name)
     plant = WHITE[kind]
     bad = copied(folder if plant.in_export else checkpoint, tmp_path / "bad")
@@ -130,7 +142,10 @@ def check_white(name: str, kind: str, made: Made, tmp_path: Path) -> None:
     check_found(compared(bad, checkpoint), plant.setting, plant.stage)
 
 
-def check_black(name: str, kind: str, made: Made, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "kind"), every_pair(BLACK, QUICK_BLACK))
+def test_a_planted_difference_is_found_from_vectors_alone(
+    name: str, kind: str, made: Made, tmp_path: Path
+) -> None:
     checkpoint, _folder = made(name)
     black = BLACK[kind]
     read = checkpoint
@@ -140,38 +155,6 @@ def check_black(name: str, kind: str, made: Made, tmp_path: Path) -> None:
     embed = foreign(name, read, **black.otherwise(name))
     given = embed if black.stored is None else black.stored(embed(list(TEXTS)))
     check_found(compared(checkpoint, given), black.setting)
-
-
-@pytest.mark.parametrize(("name", "kind"), QUICK_WHITE)
-def test_a_planted_difference_of_two_folders_is_found(
-    name: str, kind: str, made: Made, tmp_path: Path
-) -> None:
-    check_white(name, kind, made, tmp_path)
-
-
-@pytest.mark.parametrize(("name", "kind"), QUICK_BLACK)
-def test_a_planted_difference_is_found_from_vectors_alone(
-    name: str, kind: str, made: Made, tmp_path: Path
-) -> None:
-    check_black(name, kind, made, tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", WHITE)
-@pytest.mark.parametrize("name", MODELS)
-def test_every_planted_difference_of_two_folders_is_found(
-    name: str, kind: str, made: Made, tmp_path: Path
-) -> None:
-    check_white(name, kind, made, tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", BLACK)
-@pytest.mark.parametrize("name", MODELS)
-def test_every_planted_difference_is_found_from_vectors_alone(
-    name: str, kind: str, made: Made, tmp_path: Path
-) -> None:
-    check_black(name, kind, made, tmp_path)
 
 
 def _saved_again(checkpoint: Path, to: Path) -> Path:
@@ -206,28 +189,20 @@ AGREEING: Mapping[str, Pair] = {
 }
 
 
-def check_agreeing(name: str, kind: str, made: Made, tmp_path: Path) -> None:
+QUICK_AGREEING = {
+    (CLS, "its export"),
+    (XLM, "the library"),
+    (MEAN, "batches of 3"),
+    (CLS, "saved again"),
+}
+
+
+@pytest.mark.parametrize(("name", "kind"), every_pair(AGREEING, QUICK_AGREEING))
+def test_none_is_found_where_there_is_none(
+    name: str, kind: str, made: Made, tmp_path: Path
+) -> None:
     found = compared(*AGREEING[kind](name, *made(name), tmp_path / "again"))
     assert found.agree
     assert found.before <= FLOAT32
     assert not found.causes
     assert not found.without_effect
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [(CLS, "its export"), (XLM, "the library"), (MEAN, "batches of 3"), (CLS, "saved again")],
-)
-def test_none_is_found_where_there_is_none(
-    name: str, kind: str, made: Made, tmp_path: Path
-) -> None:
-    check_agreeing(name, kind, made, tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", AGREEING)
-@pytest.mark.parametrize("name", MODELS)
-def test_none_is_found_in_any_agreeing_pair(
-    name: str, kind: str, made: Made, tmp_path: Path
-) -> None:
-    check_agreeing(name, kind, made, tmp_path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +9,14 @@ import numpy as np
 import pytest
 
 from tests.app.tiny_models import write_colbert
+from tests.pipeline.judged_collections import judged_collection
 from vespa_colbert.app import AppOptions, application_spec, folder_embedder, render_app
 from vespa_colbert.app.residual_vectors import read_residual_vectors
 from vespa_colbert.codec import CodecOptions, read_codec, unit_vectors
 from vespa_colbert.embedder import LocalEmbedder
 from vespa_colbert.embedder.pooling import TokenPooling
 from vespa_colbert.errors import SpecError
-from vespa_colbert.evaluate import EvaluationOptions, JudgedCollection, beir_files, read_judged
+from vespa_colbert.evaluate import EvaluationOptions, JudgedCollection
 from vespa_colbert.export.model_folder import ModelFolder
 from vespa_colbert.pipeline import (
     Contender,
@@ -43,16 +43,7 @@ def model_fixture(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
 @pytest.fixture(scope="module", name="collection")
 def collection_fixture(tmp_path_factory: pytest.TempPathFactory) -> JudgedCollection:
     folder = tmp_path_factory.mktemp("collection")
-    rows = {
-        "corpus": [{"_id": f"d{place}", "text": text} for place, text in enumerate(TEXTS)],
-        "queries": [{"_id": name, "text": text} for name, text in QUERIES.items()],
-    }
-    for name, each in rows.items():
-        lines = "".join(json.dumps(row) + "\n" for row in each)
-        (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
-    (folder / "qrels").mkdir()
-    (folder / "qrels" / "test.tsv").write_text(QRELS, encoding="utf-8")
-    return read_judged(beir_files(folder))
+    return judged_collection(folder, TEXTS, QUERIES, QRELS)
 
 
 def coded(
