@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from vespa_colbert.app.grammar import open_grammar
 from vespa_colbert.errors import SchemaSyntaxError
 
 __all__ = ["SCHEMA_FOLDERS", "Source", "read_source"]
@@ -118,11 +119,8 @@ def read_source(path: Path, folder: Path | None = None) -> Source:
 @cache
 def _grammar() -> Any:
     """Return the parser, made once in a process."""
-    from lark import Lark
-
-    return Lark(
-        Path(__file__).with_name(GRAMMAR_FILE).read_text(encoding="utf-8"),
-        parser="lalr",
+    return open_grammar(
+        Path(__file__).with_name(GRAMMAR_FILE),
         lexer="contextual",
         start=["schema_file", "profile_file"],
         propagate_positions=True,

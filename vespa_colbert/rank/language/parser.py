@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, cast
 
 import lark
 
+from vespa_colbert.app.grammar import open_grammar
 from vespa_colbert.errors import ExpressionSyntaxError
 from vespa_colbert.rank.language.nodes import Node, Operation, children
 from vespa_colbert.rank.language.scanner import Scanner
@@ -129,12 +130,8 @@ def _check_nesting(node: Node, source: str) -> None:
 
 @functools.cache
 def _parser(strict_grouping: bool) -> lark.Lark:  # noqa: FBT001 - a key of the cache
-    grammar = (
-        files("vespa_colbert.rank.language").joinpath("grammar.lark").read_text(encoding="utf-8")
-    )
-    return lark.Lark(
-        grammar,
-        parser="lalr",
+    return open_grammar(
+        Path(__file__).with_name("grammar.lark"),
         lexer=Scanner,
         transformer=tree_builder(strict_grouping=strict_grouping),
         maybe_placeholders=False,
