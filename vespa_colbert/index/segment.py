@@ -145,8 +145,9 @@ class Segment:
     def row(self, position: int) -> dict[str, Any]:
         """Return what the line of a document says."""
         start, end = self.column("starts")[position : position + 2].tolist()
-        row = json.loads(self.maps[TEXTS_FILE].arrays["bytes"][start:end].tobytes())
-        return dict[str, Any](row)
+        line = self.maps[TEXTS_FILE].arrays["bytes"][start:end].tobytes()
+        row: dict[str, Any] = json.loads(line.decode("utf-8"))
+        return row
 
     def rows(self, name: str, start: int = 0, end: int | None = None) -> Rows:
         """Return the token vectors of a field for a run of documents."""

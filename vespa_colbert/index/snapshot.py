@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -70,6 +70,11 @@ class Snapshot:
         number, position = map(int, self.locations[place])
         return self.segments[number].row(position)
 
+    @cached_property
+    def _row_in_turn(self) -> Callable[[int], dict[str, Any]]:
+        """``row``, read once where a document and what was derived of it are asked for in turn."""
+        return lru_cache(maxsize=1)(self.row)
+
     def rows(self, name: str) -> Rows:
         """Return the token vectors of all documents.
 
@@ -101,11 +106,13 @@ class Snapshot:
 
     def documents(self) -> StoredList[Document]:
         """Return the documents."""
-        return StoredList(len(self), lambda place: _document(self.row(place)))
+        row = self._row_in_turn
+        return StoredList(len(self), lambda place: _document(row(place)))
 
     def derived(self) -> StoredList[TextFields]:
         """Return for each document the texts that indexing made of its fields."""
-        return StoredList(len(self), lambda place: dict(self.row(place).get("derived", {})))
+        row = self._row_in_turn
+        return StoredList(len(self), lambda place: dict(row(place).get("derived", {})))
 
 
 def _document(row: Mapping[str, Any]) -> Document:

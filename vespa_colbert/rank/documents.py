@@ -147,10 +147,13 @@ def _text(value: Any) -> str | None:
 def index_documents(index: LocalIndex) -> Documents:
     """Return the documents of a local index."""
     derived = index.derived or ({},) * len(index)
-    fields = [{**each.fields, **more} for each, more in zip(index.documents, derived, strict=True)]
+    ids, fields = list[str](), list[dict[str, Any]]()
+    for document, more in zip(index.documents, derived, strict=True):
+        ids.append(document.id)
+        fields.append({**document.fields, **more})
     names = dict.fromkeys(name for each in fields for name in each)
     return Documents(
-        ids=[document.id for document in index.documents],
+        ids=ids,
         tensors={name: _subspaces(rows) for name, rows in index.tensors.items()},
         values={name: [each.get(name) for each in fields] for name in names},
         where=f"the index {index.path}",
