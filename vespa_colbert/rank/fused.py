@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vespa_colbert.index.rows import DocumentRows
 from vespa_colbert.rank.algebra import DOCUMENTS, is_hidden
 from vespa_colbert.rank.batches import batch_labels, batch_numbers, numbers_of_batch
+from vespa_colbert.rank.centroids import chosen_scores
 from vespa_colbert.rank.kernels import hamming_sums, max_sim, max_sim_bits, max_sim_residuals
 from vespa_colbert.rank.language.nodes import Call, Node
 from vespa_colbert.rank.residuals import stored_residuals
@@ -98,7 +99,7 @@ def fused_max_sim(node: Node, run: Values) -> Tensor | None:
     """Return the value of a MaxSim over a batch from a kernel, ``None`` where none serves."""
     shape = None if run.documents == 0 else _shape(node)
     if shape is None:
-        return None
+        return _fused_centroids(node, run)
     if (rebuilt := _fused_residuals(shape, run)) is not None:
         return rebuilt
     for query, document in ((shape.left, shape.right), (shape.right, shape.left)):
@@ -139,6 +140,21 @@ def _fused_residuals(shape: MaxSim, run: Values) -> Tensor | None:
         counted = rows if len(vectors) else _none_of(rows)
         return _result(scores, counted, CellType.FLOAT, run.documents)
     return None
+
+
+def _fused_centroids(node: Node, run: Values) -> Tensor | None:
+    """Return a MaxSim of products that document tokens choose, ``None`` where it is another."""
+    if (found := chosen_scores(node, run)) is None:
+        return None
+    scores, asked = found
+    rows = _Rows(
+        values=scores,
+        offsets=np.zeros(run.documents + 1, np.int64),
+        dimensions=(DOCUMENTS,),
+        codes=np.arange(run.documents, dtype=np.int64)[:, np.newaxis],
+        labels=(batch_labels(run.documents),),
+    )
+    return _result(scores, rows if asked else _none_of(rows), CellType.FLOAT, run.documents)
 
 
 @functools.lru_cache(maxsize=256)

@@ -34,7 +34,15 @@ from vespa_colbert.rank.language.nodes import (
 from vespa_colbert.rank.shapes import MaxSim, as_cells
 from vespa_colbert.tensor import CellType, Tensor, TensorType
 
-__all__ = ["Rebuilt", "StoredResiduals", "as_rebuilt", "stored_residuals"]
+__all__ = [
+    "Rebuilt",
+    "RowsOfLabels",
+    "StoredResiduals",
+    "Values",
+    "as_rebuilt",
+    "rows_of_labels",
+    "stored_residuals",
+]
 
 OPERATORS: dict[str, Callable[[float, float], float]] = {
     "+": lambda a, b: a + b,
@@ -299,28 +307,62 @@ def _sorted_labels(found: Tensor, mapped: TensorType) -> list[tuple[str, ...]]:
 
 def _rows(stored: Tensor, centroids: Tensor, cells: Cells, rebuilt: Rebuilt) -> StoredResiduals:
     """Return the rows whose centroid there is, those of each document together."""
-    mapped = stored.type.mapped
-    column = mapped.index(DOCUMENTS)
-    named = mapped.index(centroids.type.mapped[0])
-    documents = stored.codes[:, column]
-    numbers = _label_places(stored.labels[named], centroids.labels[0])[stored.codes[:, named]]
-    places = _subspaces(len(centroids.labels[0]), centroids.codes)[numbers]
-    packed: NDArray[Any] = stored.values
-    if (places < 0).any() or (np.diff(documents) < 0).any():
-        kept = np.flatnonzero(places >= 0)
-        kept = kept[np.argsort(documents[kept], kind="stable")]
-        documents, places, packed = documents[kept], places[kept], packed[kept]
-    count = len(stored.labels[column])
+    places = _subspaces(len(centroids.labels[0]), centroids.codes)
+    found = rows_of_labels(stored, centroids.type.mapped[0], centroids.labels[0], places)
+    packed: NDArray[Any] = stored.values if found.kept is None else stored.values[found.kept]
     return StoredResiduals(
         rows=Residuals(
             packed=packed.view(np.uint8),
-            centroids=places,
+            centroids=found.places,
             cells_of_byte=cells,
             vectors=centroids.values,
             is_normalized=rebuilt.is_normalized,
         ),
-        offsets=np.searchsorted(documents, np.arange(count + 1)).astype(np.int64),
+        offsets=found.offsets,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RowsOfLabels:
+    """The tokens of a batch whose label is known, those of each document together.
+
+    Attributes:
+        places: (row,) int64, where each one's label stands among the known ones.
+        offsets: (document + 1,) int64.
+        kept: (row,) int64, their subspaces; ``None`` for all of them in order.
+    """
+
+    places: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    kept: NDArray[np.int64] | None = None
+
+
+def rows_of_labels(
+    stored: Tensor,
+    dimension: str,
+    known: tuple[str, ...],
+    places: NDArray[np.int64] | None = None,
+) -> RowsOfLabels:
+    """Return the tokens of a batch whose label is one of those that are known.
+
+    Args:
+        stored: The tokens of all documents, labelled.
+        dimension: That of the labels.
+        known: Labels.
+        places: (label + 1,) int64, what stands for each of them, -1 for nothing and in the end;
+            its place when absent.
+    """
+    column, named = map(stored.type.mapped.index, (DOCUMENTS, dimension))
+    documents, codes = stored.codes[:, column], stored.codes[:, named]
+    found = _label_places(stored.labels[named], known)[codes]
+    found = found if places is None else places[found]
+    kept = None
+    if (found < 0).any() or (np.diff(documents) < 0).any():
+        kept = np.flatnonzero(found >= 0)
+        kept = kept[np.argsort(documents[kept], kind="stable")]
+        documents, found = documents[kept], found[kept]
+    offsets = np.searchsorted(documents, np.arange(len(stored.labels[column]) + 1))
+    return RowsOfLabels(places=found, offsets=offsets.astype(np.int64), kept=kept)
 
 
 @functools.lru_cache(maxsize=8)

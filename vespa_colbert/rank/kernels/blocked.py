@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 from vespa_colbert.arrays import PackedVectors
 from vespa_colbert.rank.kernels.parallel import Part, in_parts
 
-__all__ = ["hamming_sums", "max_sim", "max_sim_bits", "max_sim_of", "widest_word"]
+__all__ = [
+    "hamming_sums",
+    "max_sim",
+    "max_sim_bits",
+    "max_sim_of",
+    "max_sim_of_chosen",
+    "widest_word",
+]
 
 BLOCK_ROWS = 4096
 """Rows whose products are made before their maxima: they stay in the cache."""
@@ -144,6 +151,30 @@ def max_sim_of(
         scores[documents] = _best_sums(products, offsets[documents] - start)
 
     _in_blocks(offsets, score)
+    return scores
+
+
+def max_sim_of_chosen(
+    lines: FloatCells, chosen: NDArray[np.int64], offsets: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the sums of the best of products that are known: each row has those of one line.
+
+    Args:
+        lines: (line, query token) float32 or float64.
+        chosen: (row,) int64, the line of each row.
+        offsets: (document + 1,) int64.
+
+    Returns:
+        (document,) float64; 0 for a document without rows.
+    """
+    scores = np.zeros(len(offsets) - 1)
+
+    def score(documents: NDArray[np.int64], start: int, end: int) -> None:
+        products = np.ascontiguousarray(lines[chosen[start:end]].T)
+        scores[documents] = _best_sums(products, offsets[documents] - start)
+
+    if lines.shape[1]:
+        _in_blocks(offsets, score)
     return scores
 
 
