@@ -16,6 +16,24 @@ FLOATS, BITS = 4 + 62_960, 4 + 2_448
 """Bytes of 120 vectors of 128 floats and of 16 bytes: see tests/plan/test_memory.py."""
 
 
+FED = """schema fed {
+    document fed {
+        field rows type tensor<float>(dt{},x[16]) {
+            indexing: attribute
+        }
+    }
+    rank-profile max_sim {
+        inputs {
+            query(qt) tensor<float>(qt{},x[16])
+        }
+        first-phase {
+            expression: sum(reduce(sum(query(qt) * attribute(rows), x), max, dt), qt)
+        }
+    }
+}
+"""
+
+
 def test_plan_shows_memory_work_and_choices(run: Run) -> None:
     ran = run("plan", PACKAGE, "--documents", "10M", "--tokens", 120)
     assert ran.code == 0
@@ -67,3 +85,28 @@ def test_what_plan_cannot_answer_is_an_error(
     ran = run("plan", *arguments)
     assert ran.code == 1
     assert message in ran.err
+
+
+def test_plan_counts_what_pooling_leaves_where_the_client_embeds(run: Run, tmp_path: Path) -> None:
+    recipe, schemas = tmp_path / "recipe.toml", tmp_path / "app" / "schemas"
+    recipe.write_text('[index]\npool-factor = 2\n[app]\noutput = "app"\n')
+    schemas.mkdir(parents=True)
+    (schemas / "fed.sd").write_text(FED)
+
+    pooled: Any = run("plan", "-r", recipe, "-t", 121, "--json").json
+    plain: Any = run("plan", "-r", recipe, "-t", 121, "--pool-factor", 1, "--json").json
+    shown = run("plan", "-r", recipe, "-t", 121)
+
+    assert pooled["pooling"] == "ward, factor 2, 1 protected"
+    fields = pooled["packages"][0]["schemas"][0]["fields"]
+    assert {each["vectors"] for each in fields} == {61}
+    assert [each["vectors"] for each in pooled["poolings"]] == [121, 61, 41]
+    assert plain["poolings"] == pooled["poolings"]
+    assert plain["pooling"] == "none"
+    assert "token pooling of what is planned above: ward, factor 2, 1 protected" in shown.out
+
+
+def test_plan_refuses_to_pool_what_vespa_embeds(run: Run) -> None:
+    ran = run("plan", PACKAGE, "-t", 120, "--pool-factor", 2)
+    assert ran.code == 1
+    assert "cannot pool" in ran.err

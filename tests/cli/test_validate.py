@@ -41,3 +41,19 @@ def test_json_has_the_findings_by_severity(run: Run, tmp_path: Path) -> None:
         46,
     )
     assert report["profiles"]["doc"] == ["base", "default", "more", "unranked"]
+
+
+def test_a_recipe_that_pools_what_vespa_embeds_is_an_error(run: Run, tmp_path: Path) -> None:
+    app, recipe = write_package(tmp_path / "app"), tmp_path / "recipe.toml"
+    recipe.write_text('[app]\noutput = "app"\n[index]\npool-factor = 2\n')
+
+    of_recipe: Any = run("validate", "-r", recipe, "--no-java", "--json")
+    alone: Any = run("validate", app, "--no-java", "--json")
+    fed = write_package(
+        tmp_path / "fed", schema=SCHEMA.replace("input text | embed colbert | attribute", "guard")
+    )
+    client: Any = run("validate", fed, "-r", recipe, "--no-java", "--json")
+
+    assert [each["code"] for each in of_recipe.json["errors"]] == ["pooled-by-nobody"]
+    assert (of_recipe.code, alone.code) == (1, 0)
+    assert "pooled-by-nobody" not in {each["code"] for each in client.json["errors"]}

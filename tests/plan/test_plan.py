@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vespa_colbert.embedder.pooling import TokenPooling
 from vespa_colbert.errors import SpecError
 from vespa_colbert.index import LocalIndex
 from vespa_colbert.index.collection import Document
 from vespa_colbert.index.rows import DocumentRows
-from vespa_colbert.plan import Lengths, choices, measured_lengths, plan_application
+from vespa_colbert.plan import Lengths, choices, measured_lengths, plan_application, poolings
 from vespa_colbert.tensor import TensorType
 
 SCHEMA = """schema doc {
@@ -210,3 +211,108 @@ def test_centroids_and_the_rebuilding_of_vectors_are_counted(tmp_path: Path) -> 
     ((phase,),) = (each.phases for each in schema.profiles)
     # 4 query tokens of 16 products and sums; 32 bits, and weight, sum, square, its sum, quotient.
     assert phase.operations == 10 * (4 * 16 * 2 + 32 + 16 * 5)
+
+
+FED = SCHEMA.replace(
+    """    field bits type tensor<int8>(dt{},x[16]) {
+        indexing: input text | embed colbert | attribute
+        attribute: paged
+    }
+""",
+    "",
+).replace(
+    "        field dense",
+    """        field bits type tensor<int8>(dt{},x[16]) {
+            indexing: attribute
+        }
+        field weights type tensor<float>(word{}) {
+            indexing: attribute
+        }
+        field dense""",
+)
+
+
+@pytest.fixture
+def fed(package: Path) -> Path:
+    (package / "schemas" / "doc.sd").write_text(FED)
+    return package
+
+
+def test_pooled_vectors_are_counted_and_weights_and_dense_vectors_are_not(fed: Path) -> None:
+    # Of 9 vectors one is protected; of 8 others half are left.
+    pooled = Lengths(document=9, query=32, pooling=TokenPooling(factor=2))
+    (schema,) = plan_application(fed, 1000, pooled).schemas
+    assert {each.name: each.vectors for each in schema.fields} == {
+        "bits": 5, "weights": 9, "dense": 1,
+    }  # fmt: skip
+    (profile,) = [each for each in schema.profiles if each.phases]
+    assert profile.phases[0].operations == 5 * 32 * 128 * 2
+    (same,) = plan_application(fed, 1000, Lengths(document=5, query=32)).schemas
+    stored = {each.name: each.stored for each in schema.fields}
+    assert stored["bits"] == {each.name: each.stored for each in same.fields}["bits"]
+
+
+def test_pooling_is_worked_out_for_each_length_that_was_counted(fed: Path) -> None:
+    counted = {"bits": {1: 1, 9: 2, 12: 1}}
+    lengths = Lengths(document=9, query=32, counted=counted, pooling=TokenPooling(factor=2))
+    # 1 stays, 1 + 8 / 2 = 5, 1 + floor(11 / 2) = 6.
+    assert lengths.of("bits") == {1: 1, 5: 2, 6: 1}
+    assert lengths.tokens.of_field == {"bits": (1 + 2 * 5 + 6) / 4}
+
+
+@pytest.mark.parametrize("count", range(12))
+@pytest.mark.parametrize("protected", [0, 1, 3])
+@pytest.mark.parametrize("factor", [1.0, 1.5, 2.0, 40.0])
+def test_as_many_vectors_are_planned_as_pooling_leaves(
+    count: int, protected: int, factor: float
+) -> None:
+    pooling = TokenPooling(factor=factor, protected=protected)
+    vectors = np.random.default_rng(count).standard_normal((count, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert pooling.left(count) == len(pooling.pool(vectors))
+
+
+def test_factors_stand_beside_each_other_where_the_client_embeds(fed: Path) -> None:
+    lengths = Lengths(document=9, query=32, pooling=TokenPooling(factor=4))
+    found = poolings(fed, 1000, lengths)
+    assert [(each.pooling.factor, each.vectors) for each in found] == [
+        (1, 9), (2, 5), (3, 3), (4, 3),
+    ]  # fmt: skip
+    assert [each.operations for each in found] == [n * 32 * 128 * 2 for n in (9, 5, 3, 3)]
+    (plain,) = plan_application(fed, 1000, Lengths(document=9, query=32)).schemas
+    assert found[0].memory == plain.memory
+    assert found[0].document_bytes == sum(each.bytes_a_document for each in plain.fields)
+
+
+def test_what_vespa_embeds_is_not_planned_as_pooled(package: Path) -> None:
+    with pytest.raises(SpecError, match="own embedder fills bits and cannot pool"):
+        plan_application(package, 1, Lengths(document=3, query=32, pooling=TokenPooling(factor=2)))
+    assert poolings(package, 1, THREE) == ()
+
+
+def test_a_pooled_index_is_not_pooled_again(fed: Path) -> None:
+    index = LocalIndex(
+        path=Path("index"),
+        documents=(Document(id="a", fields={}),),
+        tensors={"bits": rows_of(5)},
+        origin={"pooling": str(TokenPooling(factor=2))},
+    )
+    lengths = measured_lengths(index, query=32)
+    assert lengths.stored_pooling == TokenPooling(factor=2)
+    (schema,) = plan_application(fed, 1, lengths).schemas
+    assert {each.name: each.vectors for each in schema.fields}["bits"] == 5
+    assert poolings(fed, 1, lengths) == ()
+    with pytest.raises(SpecError, match="not pooled yet"):
+        Lengths(
+            document=5,
+            query=32,
+            counted_after=TokenPooling(factor=2),
+            pooling=TokenPooling(factor=2),
+        )
+
+
+def rows_of(count: int) -> DocumentRows:
+    kind = TensorType.parse("tensor<int8>(dt{},x[16])")
+    return DocumentRows(
+        type=kind, offsets=np.array([0, count]), values=np.zeros((count, 16), np.int8)
+    )

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.validate.packages import COMPONENT, SCHEMA, SERVICES, write_package
+from vespa_colbert.embedder.pooling import UNPOOLED, TokenPooling
 from vespa_colbert.validate import Finding, validate_application
 
 Check = Callable[..., list[Finding]]
@@ -21,6 +22,7 @@ def findings_fixture(tmp_path: Path) -> Check:
         services: tuple[tuple[str, str], ...] = (),
         component: tuple[tuple[str, str], ...] = (),
         change: Callable[[Path], None] = lambda _folder: None,
+        pooling: TokenPooling = UNPOOLED,
     ) -> list[Finding]:
         folder = write_package(
             tmp_path / "app",
@@ -31,7 +33,7 @@ def findings_fixture(tmp_path: Path) -> Check:
         change(folder)
         return [
             each
-            for each in validate_application(folder).findings
+            for each in validate_application(folder, pooling=pooling).findings
             if each.code != "vespa-not-checked"
         ]
 

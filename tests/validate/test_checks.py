@@ -17,6 +17,7 @@ from tests.validate.packages import (
     write_model,
     write_tokenizer,
 )
+from vespa_colbert.embedder.pooling import TokenPooling
 from vespa_colbert.validate import Severity
 from vespa_colbert.validate.table import CHECKS
 
@@ -176,6 +177,13 @@ CASES: tuple[tuple[str, dict[str, Any], str, int, str], ...] = (
         SCHEMA_FILE,
         line_of("field made"),
         "first 16 of 20",
+    ),
+    (
+        "pooled-by-nobody",
+        {"pooling": TokenPooling(factor=2)},
+        SCHEMA_FILE,
+        line_of("field made"),
+        "embedder colbert fills it inside Vespa, which does not pool",
     ),
     (
         "int8-query",

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vespa_colbert.cli.console import print_json, print_line, table
-from vespa_colbert.cli.options import IndexOption, JsonFlag, RecipeOption, load_recipe
+from vespa_colbert.cli.options import (
+    IndexOption,
+    JsonFlag,
+    PoolFactorOption,
+    ProtectedTokensOption,
+    RecipeOption,
+    load_recipe,
+    pooling_of,
+)
 from vespa_colbert.errors import SpecError
 
 if TYPE_CHECKING:
-    from vespa_colbert.plan import Choice, Lengths, PhaseWork, Plan, SchemaPlan
+    from vespa_colbert.plan import Choice, Lengths, PhaseWork, Plan, Pooled, SchemaPlan
+    from vespa_colbert.recipe import Recipe
 
 THOUSANDS = {"k": 10**3, "M": 10**6, "G": 10**9}
 ASSUMED_GFLOPS = 10.0
@@ -50,19 +59,25 @@ def command(
     compare: Annotated[
         Path | None, typer.Option(help="Another package, planned beside this one.")
     ] = None,
+    pool_factor: PoolFactorOption = None,
+    protected_tokens: ProtectedTokensOption = None,
     recipe: RecipeOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Show memory, disk and the work of a query for a number of documents, before deploying.
 
-    Any application package. Cell types and dims that the model allows stand side by side.
+    Any application package. Cell types and dims that the model allows stand side by side, and
+    factors of token pooling where the client embeds.
 
     Example: vespa-colbert plan output/app --documents 10M --tokens 120
     """
-    from vespa_colbert.plan import choices, plan_application
+    from vespa_colbert.plan import choices, plan_application, poolings
+    from vespa_colbert.recipe import Recipe
 
-    folder = application or load_recipe(recipe).app.output
+    said = Recipe() if application is not None and recipe is None else load_recipe(recipe)
+    folder = application or said.app.output
     lengths = _lengths(tokens, query_tokens, index)
+    lengths = _pooled(lengths, said, pool_factor, protected_tokens)
     total = _number(documents)
     query = _Query(matched=None if matched is None else _number(matched), gflops=gflops)
     plans = [
@@ -70,6 +85,7 @@ def command(
         for each in ([folder] if compare is None else [folder, compare])
     ]
     beside = choices(plans[0].dims, lengths) if plans[0].dims else ()
+    pooled = poolings(folder, total, lengths, schema)
     if as_json:
         print_json({
             "documents": total,
@@ -78,12 +94,15 @@ def command(
             "gflops": {"value": query.rate, "assumed": gflops is None},
             "packages": [_as_json(plan, query) for plan in plans],
             "choices": [_choice_json(each, total) for each in beside],
+            "pooling": str(lengths.stored_pooling),
+            "poolings": [_pooled_json(each) for each in pooled],
         })
         return
     lines = [line for plan in plans for line in _lines(plan, lengths, query)]
     if len(plans) > 1:
         lines += _beside(plans)
-    for line in lines + _choice_lines(beside, total) + _assumptions(query):
+    lines += [*_choice_lines(beside, total), *_pooled_lines(pooled, lengths)]
+    for line in lines + _assumptions(query):
         print_line(line)
 
 
@@ -115,6 +134,13 @@ def _lengths(tokens: int | None, query_tokens: int, index: Path | None) -> Lengt
             )
         return Lengths(document=tokens, query=query_tokens)
     return measured_lengths(open_index(index), query=query_tokens)
+
+
+def _pooled(lengths: Lengths, said: Recipe, factor: float | None, protected: int | None) -> Lengths:
+    """Return lengths that are pooled, by flag or recipe; a pooled index is what a recipe says."""
+    if factor is None and lengths.counted_after.is_active:
+        return lengths
+    return replace(lengths, pooling=pooling_of(said, factor, protected))
 
 
 def _number(text: str) -> int:
@@ -231,6 +257,24 @@ def _choice_lines(beside: tuple[Choice, ...], documents: int) -> list[str]:
     return ["cell types and dims beside each other", *table(rows), ""]
 
 
+def _pooled_lines(pooled: tuple[Pooled, ...], lengths: Lengths) -> list[str]:
+    said = [f"token pooling of what is planned above: {lengths.stored_pooling}"]
+    if not pooled:
+        return [*said, ""] if lengths.stored_pooling.is_active else []
+    rows = [("factor", "vectors", "bytes a document", "memory", "most operations a document")]
+    rows += [
+        (
+            f"{each.pooling.factor:g}",
+            _count(each.vectors),
+            f"{each.document_bytes:,.0f}",
+            _size(each.memory),
+            _count(each.operations),
+        )
+        for each in pooled
+    ]
+    return [*said, *table(rows), ""]
+
+
 def _beside(plans: list[Plan]) -> list[str]:
     rows = [("package", "schema", "bytes a document", "memory", "disk")]
     rows += [
@@ -324,6 +368,17 @@ def _phase_json(schema: SchemaPlan, phase: PhaseWork, query: _Query) -> dict[str
             }
             for each in phase.max_sims
         ],
+    }
+
+
+def _pooled_json(pooled: Pooled) -> dict[str, Any]:
+    return {
+        "pool-factor": pooled.pooling.factor,
+        "protected-tokens": pooled.pooling.protected,
+        "vectors": pooled.vectors,
+        "document-bytes": pooled.document_bytes,
+        "memory-bytes": pooled.memory,
+        "operations-of-a-document": pooled.operations,
     }
 
 

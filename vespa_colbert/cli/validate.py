@@ -35,16 +35,20 @@ def command(
     """Say what is wrong with an application package, ours or not; exit 1 on an error.
 
     Vespa's own config model builds and validates it as a deployment does, then comes what Vespa
-    lets pass and should not.
+    lets pass and should not. Of a recipe, also whether its pooling can be had.
 
     Example: vespa-colbert validate output/app
     """
     from vespa_colbert.cli.java import open_java
+    from vespa_colbert.embedder.pooling import UNPOOLED
     from vespa_colbert.validate import validate_application
 
-    folder = application or load_recipe(recipe).app.output
+    folder, pooling = application, UNPOOLED
+    if folder is None or recipe is not None:
+        said = load_recipe(recipe)
+        folder, pooling = folder or said.app.output, said.index.pooling
     with contextlib.nullcontext() if no_java else open_java(Console()) as java:
-        findings = validate_application(folder, java)
+        findings = validate_application(folder, java, pooling=pooling)
     if as_json:
         _print_as_json(folder, findings)
     else:

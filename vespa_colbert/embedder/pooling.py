@@ -85,6 +85,11 @@ class TokenPooling:
         """Whether it changes anything."""
         return self.factor > 1.0
 
+    def left(self, count: int) -> int:
+        """Return how many vectors are left of so many; fewer where several distances are equal."""
+        free = count - self.protected
+        return count if free <= 1 else self.protected + max(int(free // self.factor), 1)
+
     def pool(self, vectors: TokenVectors) -> TokenVectors:
         """Return the vectors of a document after pooling, in the order of their first tokens.
 
@@ -113,7 +118,7 @@ class TokenPooling:
             return vectors
         known = _without_copies(vectors)
         free = known[self.protected :]
-        wanted = max(int(len(free) // self.factor), 1)
+        wanted = self.left(len(known)) - (len(known) - len(free))
         if wanted >= len(free):
             return known
         means = _means(free, clusters(ward_merges(_distances(free)), wanted))

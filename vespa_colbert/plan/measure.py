@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vespa_colbert.embedder.pooling import NOT_POOLED, UNPOOLED, TokenPooling
+from vespa_colbert.errors import SpecError
 from vespa_colbert.index.store import LocalIndex
 from vespa_colbert.plan.work import Tokens
 
@@ -23,27 +25,56 @@ class Lengths:
         query: Token vectors of a query.
         text_bytes: Bytes of a document's text fields.
         counted: Field → vectors of a document → documents of that length.
+        pooling: What becomes of the vectors that are said or counted before they are stored.
+        counted_after: How those that were counted had been pooled.
+
+    Raises:
+        SpecError: If what is pooled already is to be pooled again.
     """
 
     document: int
     query: int
     text_bytes: float = 0.0
     counted: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    pooling: TokenPooling = UNPOOLED
+    counted_after: TokenPooling = UNPOOLED
+
+    def __post_init__(self) -> None:
+        if self.pooling.is_active and self.counted_after.is_active:
+            raise SpecError(
+                f"expected vectors that are not pooled yet, got an index with {self.counted_after}"
+            )
+
+    @property
+    def stored_pooling(self) -> TokenPooling:
+        """How the vectors are pooled that are stored."""
+        return self.counted_after if self.counted_after.is_active else self.pooling
 
     def of(self, name: str) -> Mapping[int, int]:
-        """Return vectors of a document → documents, for a field."""
+        """Return vectors of a document → documents, for a field, those that are left."""
+        return self._left(self.counted.get(name, {self.document: 1}))
+
+    def tokens_of(self, name: str) -> Mapping[int, int]:
+        """Return tokens of a document → documents, for a field that is never pooled."""
         return self.counted.get(name, {self.document: 1})
+
+    def _left(self, lengths: Mapping[int, int]) -> Mapping[int, int]:
+        found = Counter[int]()
+        for length, number in lengths.items():
+            found[self.pooling.left(length)] += number
+        return found
 
     @property
     def longest(self) -> Mapping[int, int]:
         """Vectors of a document → documents, for the field of the most vectors."""
-        return max(self.counted.values(), key=mean, default={self.document: 1})
+        return self._left(max(self.counted.values(), key=mean, default={self.document: 1}))
 
     @property
     def tokens(self) -> Tokens:
         """The averages, as the work of a query takes them."""
-        means = {name: mean(lengths) for name, lengths in self.counted.items()}
-        return Tokens(document=self.document, query=self.query, of_field=means)
+        means = {name: mean(self.of(name)) for name in self.counted}
+        document = self.pooling.left(self.document)
+        return Tokens(document=document, query=self.query, of_field=means)
 
 
 def mean(lengths: Mapping[int, int]) -> float:
@@ -72,4 +103,5 @@ def measured_lengths(index: LocalIndex, *, query: int) -> Lengths:
         query=query,
         text_bytes=texts / max(len(index), 1),
         counted=counted,
+        counted_after=TokenPooling.parse(index.origin.get("pooling", NOT_POOLED)),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from vespa_colbert.app.reader import read_application
 from vespa_colbert.app.schema import Schema
 from vespa_colbert.app.source import SCHEMA_FOLDERS
 from vespa_colbert.errors import SpecError, VespaColbertError
+from vespa_colbert.index.embedding import embedded_fields
 from vespa_colbert.plan.measure import Lengths, mean
 from vespa_colbert.plan.memory import (
     GROWTH,
@@ -205,7 +206,8 @@ def plan_application(folder: Path, documents: int, lengths: Lengths, schema: str
         schema: The one schema to look at; all of them when empty.
 
     Raises:
-        SpecError: If there is no such schema, or none has a tensor.
+        SpecError: If there is no such schema, or none has a tensor; or if vectors are to be pooled
+            that Vespa itself makes.
         SchemaSyntaxError: If a schema cannot be read.
     """
     application = read_application(folder)
@@ -225,6 +227,8 @@ def plan_application(folder: Path, documents: int, lengths: Lengths, schema: str
 def _schema(
     folder: Path, schema: Schema, cluster: ContentCluster, documents: int, lengths: Lengths
 ) -> SchemaPlan:
+    if lengths.pooling.is_active:
+        _require_fed(schema)
     is_indexed = cluster.modes.get(schema.name, "index") == "index"
     fields = tuple(
         _field(folder, schema, field, kind, lengths, is_indexed=is_indexed)
@@ -240,6 +244,29 @@ def _schema(
         profiles=tuple(each for each in work if each.phases or each.fault),
         text_bytes=lengths.text_bytes,
         constants=tuple(_constant(folder, each) for each in _constants(schema)),
+    )
+
+
+def _require_fed(schema: Schema) -> None:
+    """Return nothing if whoever feeds makes the token vectors.
+
+    Raises:
+        SpecError: If Vespa's own embedder does, which cannot pool.
+    """
+    if names := embedded_in_vespa(schema):
+        raise SpecError(
+            f"schema {schema.name}: Vespa's own embedder fills {', '.join(names)} and cannot pool; "
+            'generate the package with embeddings = "client" under [tokens], or plan without '
+            "pooling (--pool-factor 1)"
+        )
+
+
+def embedded_in_vespa(schema: Schema) -> tuple[str, ...]:
+    """Return the fields of token vectors that Vespa's own embedder fills."""
+    return tuple(
+        name
+        for name, each in embedded_fields(schema).items()
+        if each.holds_tokens and not schema.field(name).in_document
     )
 
 
@@ -272,7 +299,9 @@ def _field(
     words = {each.partition(":")[0] for each in (*field.attribute, *field.index)}
     in_graph = "index" in " ".join(field.indexing).split()
     graph = _graph(folder, schema.name, field.name) if is_attribute and in_graph else None
-    counts = lengths.of(field.name) if kind.mapped else {1: 1}
+    counts: Mapping[int, int] = {1: 1}
+    if kind.mapped:
+        counts = lengths.of(field.name) if kind.indexed else lengths.tokens_of(field.name)
     each = {
         number: stored_tensor(
             kind,

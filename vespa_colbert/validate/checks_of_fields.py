@@ -18,6 +18,7 @@ __all__ = [
     "hnsw_in_streaming",
     "int8_queries",
     "paged_hnsw",
+    "pooled_by_nobody",
     "unfilled_fields",
     "vectors_too_narrow",
 ]
@@ -114,6 +115,25 @@ def _target(
     width = model.width(embedder.text("transformer-output", default))
     if width is not None:
         yield embedder, kind, what, place, width
+
+
+def pooled_by_nobody(package: Package) -> Iterator[Fault]:
+    """Yield fields of token vectors that are to be pooled and that Vespa's own embedder fills.
+
+    Source: ColBertEmbedder.embed, Vespa 8.700.24, makes a vector of each token that it keeps.
+    """
+    for _schema, field, place in _fields(package) if package.pooling.is_active else ():
+        for found in EMBED.finditer(_statements(field)):
+            embedder = _embedder_of(package, found["name"] or "")
+            if embedder is not None and embedder.kind == COLBERT:
+                yield Fault(
+                    place=place,
+                    reason=f"field {field.name}: embedder {embedder.name} fills it inside Vespa, "
+                    f"which does not pool; token vectors are to be pooled ({package.pooling}): "
+                    "documents would keep every vector",
+                    remedy='generate the package with embeddings = "client" under [tokens], or '
+                    "set pool-factor = 1 under [index]",
+                )
 
 
 def _components(kind: TensorType) -> int:

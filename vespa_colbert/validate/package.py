@@ -12,6 +12,7 @@ from typing import TypeVar
 from vespa_colbert.app.reader import Application, read_application, read_schema
 from vespa_colbert.app.schema import Schema
 from vespa_colbert.app.source import SCHEMA_FOLDERS
+from vespa_colbert.embedder.pooling import UNPOOLED, TokenPooling
 from vespa_colbert.errors import (
     CheckpointError,
     GraphMismatchError,
@@ -44,9 +45,11 @@ class Package:
         folder: Where it is.
         unreadable: What could not be read, and therefore was not checked.
         damaged: Models and tokenizers that are none.
+        pooling: How whoever feeds the package pools token vectors, as far as that is known.
     """
 
     folder: Path
+    pooling: TokenPooling = UNPOOLED
     unreadable: list[Fault] = field(default_factory=list)
     damaged: list[Fault] = field(default_factory=list)
 

@@ -58,6 +58,7 @@ CHECKS = tuple(
         ("embedder-not-there", ERROR, fields.embedder_not_there, ""),
         ("vectors-too-narrow", ERROR, fields.vectors_too_narrow, ""),
         ("vectors-cut", WARNING, fields.cut_vectors, ""),
+        ("pooled-by-nobody", ERROR, fields.pooled_by_nobody, ""),
         ("int8-query", ERROR, fields.int8_queries, ""),
         (
             "hnsw-in-streaming",

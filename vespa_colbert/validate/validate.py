@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from vespa_colbert.embedder.pooling import UNPOOLED, TokenPooling
 from vespa_colbert.errors import SpecError
 from vespa_colbert.validate.findings import Fault, Finding, Findings, Place, Severity, in_order
 from vespa_colbert.validate.package import Package
@@ -15,7 +16,9 @@ from vespa_colbert.vespa_java import ApplicationReport, VespaJava
 __all__ = ["validate_application"]
 
 
-def validate_application(folder: Path, java: VespaJava | None = None) -> Findings:
+def validate_application(
+    folder: Path, java: VespaJava | None = None, *, pooling: TokenPooling = UNPOOLED
+) -> Findings:
     """Return what is wrong with an application package, any package, ours or not.
 
     What cannot be read here is a finding of its own, and never taken for good. The package is not
@@ -25,6 +28,7 @@ def validate_application(folder: Path, java: VespaJava | None = None) -> Finding
         folder: The package, as it would be deployed.
         java: Vespa's own code, asked first; ``None`` for our own checks alone, which the findings
             then say.
+        pooling: How token vectors are to be pooled, which is said nowhere in a package.
 
     Raises:
         SpecError: If there is no such folder.
@@ -34,7 +38,7 @@ def validate_application(folder: Path, java: VespaJava | None = None) -> Finding
         raise SpecError(f"{folder}: expected the folder of an application package, got none")
     folder = folder.absolute()
     report = None if java is None else java.validate_application(folder)
-    package = Package(folder=folder)
+    package = Package(folder=folder, pooling=pooling)
     own = tuple(_own(package))
     return Findings(
         folder=folder,
