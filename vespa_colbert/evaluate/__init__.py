@@ -10,6 +10,7 @@ from vespa_colbert.evaluate.evaluation import (
     EvaluationOptions,
     Row,
     compare_systems,
+    differences_to,
 )
 from vespa_colbert.evaluate.judged import (
     CollectionFiles,
@@ -50,6 +51,7 @@ __all__ = [
     "compare_systems",
     "cutoff",
     "derive_index",
+    "differences_to",
     "document_texts",
     "evaluate_run",
     "evaluation_page",

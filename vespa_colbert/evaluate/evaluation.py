@@ -21,7 +21,14 @@ from vespa_colbert.evaluate.significance import (
 )
 from vespa_colbert.evaluate.systems import System, reference_system
 
-__all__ = ["Difference", "Evaluation", "EvaluationOptions", "Row", "compare_systems"]
+__all__ = [
+    "Difference",
+    "Evaluation",
+    "EvaluationOptions",
+    "Row",
+    "compare_systems",
+    "differences_to",
+]
 
 PREFERRED = "nDCG@10"
 FORMAT = 1
@@ -204,7 +211,7 @@ def _rows(
     flat = bootstrap_intervals(columns, options.sampling)
     intervals = dict(zip(tables, np.split(flat, len(tables)), strict=True))
     differences = {
-        name: _differences(values, place, options.sampling) for name, values in tables.items()
+        name: differences_to(values, place, options.sampling) for name, values in tables.items()
     }
     measure, reference = options.measure, evaluated[place].by_query
     return [
@@ -232,8 +239,14 @@ def _table(collection: JudgedCollection, evaluated: Sequence[Evaluated], measure
     return np.array(values, np.float64).T
 
 
-def _differences(values: Values, baseline: int, sampling: Sampling) -> list[Difference]:
-    """Return each system against the baseline: (query, system); that of the baseline is nothing."""
+def differences_to(values: Values, baseline: int, sampling: Sampling) -> list[Difference]:
+    """Return each system against the baseline; that of the baseline is nothing.
+
+    Args:
+        values: Of one measure: (query, system) float64.
+        baseline: Number of a system.
+        sampling: Of the test and the intervals.
+    """
     differences = values - values[:, [baseline]]
     p_values = randomization_test(differences, sampling)
     others = np.arange(values.shape[1]) != baseline
