@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -84,26 +84,53 @@ def command(
         plan_application(each, total, lengths, schema)
         for each in ([folder] if compare is None else [folder, compare])
     ]
-    beside = choices(plans[0].dims, lengths) if plans[0].dims else ()
-    pooled = poolings(folder, total, lengths, schema)
+    planned = _Planned(
+        documents=total,
+        lengths=lengths,
+        query=query,
+        packages=plans,
+        choices=choices(plans[0].dims, lengths) if plans[0].dims else (),
+        poolings=poolings(folder, total, lengths, schema),
+    )
     if as_json:
-        print_json({
-            "documents": total,
-            "document-tokens": lengths.tokens.document,
-            "query-tokens": query_tokens,
-            "gflops": {"value": query.rate, "assumed": gflops is None},
-            "packages": [_as_json(plan, query) for plan in plans],
-            "choices": [_choice_json(each, total) for each in beside],
-            "pooling": str(lengths.stored_pooling),
-            "poolings": [_pooled_json(each) for each in pooled],
-        })
+        print_json(_planned_json(planned))
         return
-    lines = [line for plan in plans for line in _lines(plan, lengths, query)]
-    if len(plans) > 1:
-        lines += _beside(plans)
-    lines += [*_choice_lines(beside, total), *_pooled_lines(pooled, lengths)]
-    for line in lines + _assumptions(query):
+    for line in _planned_lines(planned):
         print_line(line)
+
+
+class _Planned(NamedTuple):
+    """All that is shown."""
+
+    documents: int
+    lengths: Lengths
+    query: _Query
+    packages: list[Plan]
+    choices: tuple[Choice, ...]
+    poolings: tuple[Pooled, ...]
+
+
+def _planned_json(planned: _Planned) -> dict[str, Any]:
+    lengths, query = planned.lengths, planned.query
+    return {
+        "documents": planned.documents,
+        "document-tokens": lengths.tokens.document,
+        "query-tokens": lengths.query,
+        "gflops": {"value": query.rate, "assumed": query.gflops is None},
+        "packages": [_as_json(plan, query) for plan in planned.packages],
+        "choices": [_choice_json(each, planned.documents) for each in planned.choices],
+        "pooling": str(lengths.stored_pooling),
+        "poolings": [_pooled_json(each) for each in planned.poolings],
+    }
+
+
+def _planned_lines(planned: _Planned) -> list[str]:
+    lengths, query = planned.lengths, planned.query
+    lines = [line for plan in planned.packages for line in _lines(plan, lengths, query)]
+    if len(planned.packages) > 1:
+        lines += _beside(planned.packages)
+    lines += _choice_lines(planned.choices, planned.documents)
+    return lines + _pooled_lines(planned.poolings, lengths) + _assumptions(query)
 
 
 class _Query:
