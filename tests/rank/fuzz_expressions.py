@@ -29,7 +29,7 @@ SCHEMAS = [path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("app_pa
 LINES = [line for text in SCHEMAS for line in text.splitlines()]
 
 MOST_SECONDS = 1.0
-"""Time that one text may take, on a machine that does other things as well."""
+"""Time that one text may take twice in a row, on a machine that does other things as well."""
 
 MOST_REPEATS = 3_000
 MOST_CHARACTERS = 30_000
@@ -103,6 +103,13 @@ def read_changed_schema(text: str, folder: Path) -> str:
     return "schemas read"
 
 
+def timed(text: str, folder: Path, *, is_schema: bool) -> tuple[str, float]:
+    """Return what came of a text, and how long this thread worked on it, in seconds."""
+    before = time.thread_time()
+    read = read_changed_schema(text, folder) if is_schema else read_expression(text)
+    return read, time.thread_time() - before
+
+
 def fuzz(seconds: float, seed: int, report: Callable[[str], object] = print) -> Counter[str]:
     """Read changed texts until the time is over; return how many ended how.
 
@@ -117,18 +124,17 @@ def fuzz(seconds: float, seed: int, report: Callable[[str], object] = print) -> 
         while time.monotonic() < end:
             is_schema = bool(SCHEMAS) and source.random() < 0.2
             text = schema(source) if is_schema else expression(source)
-            before = time.process_time()
             try:
-                read = (
-                    read_changed_schema(text, Path(folder)) if is_schema else read_expression(text)
-                )
+                read, taken = timed(text, Path(folder), is_schema=is_schema)
+                if taken > MOST_SECONDS:  # a garbage collection may have fallen into it
+                    read, again = timed(text, Path(folder), is_schema=is_schema)
+                    taken = min(taken, again)
             except Exception as error:
                 error.add_note(f"text: {text!r}")
                 raise
-            taken = time.process_time() - before
             outcomes[read] += 1
             slowest = max(slowest, taken)
-            if taken > MOST_SECONDS and outcomes.total() > 2:
+            if taken > MOST_SECONDS:
                 raise AssertionError(f"{taken:.1f} s for {text[:500]!r} … ({len(text)} characters)")
     report(f"{dict(outcomes)}, slowest {slowest:.3f} s")
     return outcomes
