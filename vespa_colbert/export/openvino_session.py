@@ -17,6 +17,12 @@ __all__ = ["Bfloat16Session", "Port", "open_bfloat16_session"]
 
 CAPABILITY = "BF16"
 
+_ALONE = threading.Lock()
+_has_run = threading.Event()
+"""Whether a call of this process has ended. Until then calls wait for each other: on its first one
+OpenVINO (2026.4) sets up values that all share, and lets go of Python's lock meanwhile; a second
+thread that takes it waits for them for ever."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Port:
@@ -51,6 +57,16 @@ class Bfloat16Session:
         self, outputs: Sequence[str], feeds: Mapping[str, NDArray[np.int64]]
     ) -> list[NDArray[np.float32]]:
         """Return outputs, float32 each, as ONNX Runtime's session does."""
+        if _has_run.is_set():
+            return self._computed(outputs, feeds)
+        with _ALONE:
+            found = self._computed(outputs, feeds)
+            _has_run.set()
+        return found
+
+    def _computed(
+        self, outputs: Sequence[str], feeds: Mapping[str, NDArray[np.int64]]
+    ) -> list[NDArray[np.float32]]:
         if (request := getattr(self._own, "request", None)) is None:
             request = self._own.request = self._compiled.create_infer_request()
         found = request.infer(dict(feeds), share_inputs=True)
