@@ -175,7 +175,10 @@ def test_a_signal_ends_the_client_too(
     client = tmp_path / "vespa"
     client.write_text(f'#!/bin/sh\necho $$ > {tmp_path}/pid\nexec "{find_vespa_cli().path}" "$@"\n')
     client.chmod(0o755)
-    command = [sys.executable, "-m", "vespa_colbert", "deploy", str(package), "-t", server.url]
+    # A shell with job control off starts its children with SIGINT ignored, so does a test runner.
+    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    program += "from vespa_colbert.cli.main import main; main()"
+    command = [sys.executable, "-c", program, "deploy", str(package), "-t", server.url]
     with subprocess.Popen(
         [*command, "--vespa-cli", str(client)], stderr=subprocess.PIPE, start_new_session=True
     ) as child:
