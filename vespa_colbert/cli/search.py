@@ -122,9 +122,12 @@ def _finding(given: Given) -> Finding:
 
 
 def strongest(matched: Sequence[MatchedToken], count: int = 8) -> str:
-    """Return the best matches of words as one line, markers and the like left out."""
+    """Return the matches of words that stand out most as one line, markers and the like left out.
+
+    A word that is like every token of a document says little, however large its product is.
+    """
     words = [each for each in matched if each.query_token.strip("#").isalnum()]
-    best = sorted(words, key=lambda each: -each.value)[:count]
+    best = sorted(words, key=lambda each: each.mean - each.value)[:count]
     return "  ".join(f"{each.query_token}→{each.document_token} {each.value:.2f}" for each in best)
 
 

@@ -34,7 +34,7 @@ from vespa_colbert.pipeline.other_models import FilledTensors, OtherModels
 from vespa_colbert.pipeline.query import other_inputs, package_queries, query_tensors, token_inputs
 from vespa_colbert.pipeline.reporter import Silent
 from vespa_colbert.rank import Hit, NearestNeighbor, Ranker, RankQuery
-from vespa_colbert.rank.alignment import Alignment, align
+from vespa_colbert.rank.alignment import NO_ALIGNMENT, Alignment, align
 from vespa_colbert.rank.documents import Documents, FieldTensors, Tokenize, index_documents
 from vespa_colbert.rank.expand import calls
 from vespa_colbert.tensor import CellType, Tensor
@@ -53,11 +53,13 @@ class MatchedToken:
         query_token: As the vocabulary writes it.
         document_token: As the vocabulary writes it.
         value: Their dot product: this query token's part of the MaxSim.
+        mean: The average of its dot products with all tokens of the document.
     """
 
     query_token: str
     document_token: str
     value: float
+    mean: float
 
 
 def only_schema(application: Path, name: str = "") -> Schema:
@@ -279,8 +281,14 @@ class Searcher:
         asked = self.embedder.tokens(text, "query")
         found, said = self._best_text(text, names[0], hit)
         return [
-            MatchedToken(query_token=token, document_token=said[row], value=float(value))
-            for token, row, value in zip(asked, found.rows.tolist(), found.values, strict=False)
+            MatchedToken(query_token=token, document_token=said[row], value=value, mean=mean)
+            for token, row, value, mean in zip(
+                asked,
+                found.rows.tolist(),
+                found.values.tolist(),
+                found.means.tolist(),
+                strict=False,
+            )
         ]
 
     def _best_text(self, text: str, name: str, hit: Hit) -> tuple[Alignment, tuple[str, ...]]:
@@ -298,6 +306,6 @@ class Searcher:
             tensor = text_tensor(rows, hit.position, place)
             made.append((align(self._vectors(text)[:, : _components(tensor)], tensor), passage))
         if not made:
-            return Alignment(rows=np.zeros(0, np.int64), values=np.zeros(0, np.float32)), ()
+            return NO_ALIGNMENT, ()
         best, passage = max(made, key=lambda each: float(each[0].values.sum()))
         return best, self.embedder.tokens(passage, "document")

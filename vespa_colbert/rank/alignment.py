@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vespa_colbert.arrays import TokenVectors, unpack_bits
 from vespa_colbert.tensor import CellType, Tensor
 
-__all__ = ["Alignment", "align"]
+__all__ = ["NO_ALIGNMENT", "Alignment", "align"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -20,10 +20,18 @@ class Alignment:
     Attributes:
         rows: (query token,) int64, position of the winning document row; the first of equals.
         values: (query token,) float32, its dot product; they add up to the MaxSim.
+        means: (query token,) float32, the average over all document rows.
     """
 
     rows: NDArray[np.int64]
     values: NDArray[np.float32]
+    means: NDArray[np.float32]
+
+
+NO_ALIGNMENT = Alignment(
+    rows=np.zeros(0, np.int64), values=np.zeros(0, np.float32), means=np.zeros(0, np.float32)
+)
+"""With a document without rows."""
 
 
 def align(query: TokenVectors, document: Tensor) -> Alignment:
@@ -36,7 +44,8 @@ def align(query: TokenVectors, document: Tensor) -> Alignment:
     packed = document.type.cell_type is CellType.INT8
     rows = unpack_bits(document.values) if packed else document.values.astype(np.float32)
     if len(rows) == 0:
-        return Alignment(rows=np.zeros(0, np.int64), values=np.zeros(0, np.float32))
+        return NO_ALIGNMENT
     products = query @ rows.T
     best = products.argmax(axis=1)
-    return Alignment(rows=best, values=products[np.arange(len(query)), best])
+    values = products[np.arange(len(query)), best]
+    return Alignment(rows=best, values=values, means=products.mean(axis=1))
