@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.app.tiny_models import write_colbert
+from tests.pipeline.judged_collections import judged_collection
 from tools import write_storage_table
 from tools.write_storage_table import Piece
 from vespa_colbert.evaluate import differences_to
@@ -28,15 +29,8 @@ def given_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> argparse.N
     model = write_colbert(tmp_path / "model")
     monkeypatch.setattr(write_storage_table, "read_model_folder", lambda _path: model)
     folder = tmp_path / "data" / "tiny"
-    (folder / "qrels").mkdir(parents=True)
-    rows = {
-        "corpus": [{"_id": f"d{place}", "text": text} for place, text in enumerate(TEXTS)],
-        "queries": [{"_id": name, "text": text} for name, text in QUERIES.items()],
-    }
-    for name, each in rows.items():
-        lines = "".join(json.dumps(row) + "\n" for row in each)
-        (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
-    (folder / "qrels" / "test.tsv").write_text("q1\td0\t1\n", encoding="utf-8")
+    folder.mkdir(parents=True)
+    judged_collection(folder, TEXTS, QUERIES, "q1\td0\t1\n")
     return argparse.Namespace(
         page=tmp_path / "page.md",
         data=tmp_path / "data",

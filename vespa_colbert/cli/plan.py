@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
 
 import typer
 
@@ -34,31 +34,41 @@ MEMORY = (
 DISK = "documents not compressed, saved attributes estimated; twice the latter while saving"
 
 
+ApplicationArgument: TypeAlias = Annotated[
+    Path | None, typer.Argument(help="The application package.")
+]
+DocumentsOption: TypeAlias = Annotated[
+    str, typer.Option("-n", "--documents", help="Documents, such as 250k or 10M.")
+]
+TokensOption: TypeAlias = Annotated[
+    int | None, typer.Option("-t", "--tokens", min=0, help="Token vectors of a document.")
+]
+QueryTokensOption: TypeAlias = Annotated[int, typer.Option(min=1, help="Token vectors of a query.")]
+SchemaOption: TypeAlias = Annotated[str, typer.Option(help="The one schema to look at.")]
+MatchedOption: TypeAlias = Annotated[
+    str | None, typer.Option(help="Documents that a query matches; all when not given.")
+]
+GflopsOption: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        min=0.001, help="Thousand million operations a second that one thread does; 10 assumed."
+    ),
+]
+CompareOption: TypeAlias = Annotated[
+    Path | None, typer.Option(help="Another package, planned beside this one.")
+]
+
+
 def command(
-    application: Annotated[Path | None, typer.Argument(help="The application package.")] = None,
-    documents: Annotated[
-        str, typer.Option("-n", "--documents", help="Documents, such as 250k or 10M.")
-    ] = "1M",
-    tokens: Annotated[
-        int | None, typer.Option("-t", "--tokens", min=0, help="Token vectors of a document.")
-    ] = None,
-    query_tokens: Annotated[
-        int, typer.Option(min=1, help="Token vectors of a query.")
-    ] = DEFAULT_QUERY_TOKENS,
+    application: ApplicationArgument = None,
+    documents: DocumentsOption = "1M",
+    tokens: TokensOption = None,
+    query_tokens: QueryTokensOption = DEFAULT_QUERY_TOKENS,
     index: IndexOption = None,
-    schema: Annotated[str, typer.Option(help="The one schema to look at.")] = "",
-    matched: Annotated[
-        str | None, typer.Option(help="Documents that a query matches; all when not given.")
-    ] = None,
-    gflops: Annotated[
-        float | None,
-        typer.Option(
-            min=0.001, help="Thousand million operations a second that one thread does; 10 assumed."
-        ),
-    ] = None,
-    compare: Annotated[
-        Path | None, typer.Option(help="Another package, planned beside this one.")
-    ] = None,
+    schema: SchemaOption = "",
+    matched: MatchedOption = None,
+    gflops: GflopsOption = None,
+    compare: CompareOption = None,
     pool_factor: PoolFactorOption = None,
     protected_tokens: ProtectedTokensOption = None,
     recipe: RecipeOption = None,
