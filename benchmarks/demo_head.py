@@ -108,11 +108,11 @@ def texts_of(collection: JudgedCollection) -> list[str]:
     return [f"{each.text('title')} {each.text('text')}".strip() for each in collection.documents]
 
 
-def encoder_rows(collection: JudgedCollection, work: Path) -> tuple[Rows, Rows]:
-    """Return the encoder's rows of documents and of queries, made once.
+def rows_model(work: Path) -> Path:
+    """Return the folder of a model whose vectors are the encoder's rows, made once.
 
-    The head that is exported for it gives a row with a constant behind it, of unit length: the
-    constant says how long the row was.
+    Its head gives a row with a constant behind it, of unit length: the constant says how long the
+    row was.
     """
     model = work / "rows-model"
     if not model.exists():
@@ -128,7 +128,12 @@ def encoder_rows(collection: JudgedCollection, work: Path) -> tuple[Rows, Rows]:
             settings=SETTINGS,
         )
         export_checkpoint(read_checkpoint(folder), model)
-    embedder = LocalEmbedder(read_model_folder(model))
+    return model
+
+
+def encoder_rows(collection: JudgedCollection, work: Path) -> tuple[Rows, Rows]:
+    """Return the encoder's rows of documents and of queries, made once."""
+    embedder = LocalEmbedder(read_model_folder(rows_model(work)))
 
     def rows(name: str, texts: Sequence[str]) -> Rows:
         path, lengths = work / f"{name}.f32", work / f"{name}-lengths.npy"

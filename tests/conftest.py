@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,14 @@ def collections() -> Path:
     if not COLLECTIONS.is_dir():
         pytest.skip("needs the retrieval collections that lie beside the checkout in CI")
     return COLLECTIONS
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Tiny matrices are slower on several threads, far slower where other processes have them."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

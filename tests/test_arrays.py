@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from vespa_colbert.arrays import check_array, pack_bits, truncate_to_bfloat16, unpack_bits
+from vespa_colbert.arrays import (
+    check_array,
+    pack_bits,
+    truncate_to_bfloat16,
+    unit_rows,
+    unpack_bits,
+)
 from vespa_colbert.errors import ArrayError
 
 BYTES = arrays_of.arrays(
@@ -123,3 +129,10 @@ class TestCheckArray:
         with pytest.raises(ArrayError) as caught:
             check_array(np.zeros(shape, np.float32), "rows", dtype=np.float32, shape=(None, 4))
         assert str(caught.value) == f"rows: expected shape (any, 4), got {shape}"
+
+
+def test_rows_get_length_1_and_zeros_stay() -> None:
+    rows = np.array([[3.0, -4.0], [0.0, 0.0]], np.float32)
+    units = unit_rows(rows)
+    assert units.dtype == np.float32
+    assert units == pytest.approx(np.array([[0.6, -0.8], [0.0, 0.0]]), abs=1e-7)

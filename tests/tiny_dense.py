@@ -40,7 +40,6 @@ def build_tiny_dense(
         max_tokens: Tokens of a text.
     """
     import torch
-    from safetensors.torch import save_file
 
     build_family(FAMILIES[family], folder, query_prefix="", document_prefix="")
     shutil.rmtree(folder / "1_Dense")
@@ -52,21 +51,7 @@ def build_tiny_dense(
     write_json(folder / "1_Pooling" / "config.json", shown)
     for place in range(heads):
         head = folder / f"{place + 2}_Dense"
-        head.mkdir()
-        tensors = {
-            "linear.weight": torch.randn(DENSE_DIM, width, generator=generator) * 0.3,
-            "linear.bias": torch.randn(DENSE_DIM, generator=generator),
-        }
-        save_file(tensors, head / "model.safetensors")
-        write_json(
-            head / "config.json",
-            {
-                "in_features": width,
-                "out_features": DENSE_DIM,
-                "bias": True,
-                "activation_function": "torch.nn.modules.activation.Tanh",
-            },
-        )
+        write_head(head, width, generator)
         types.append(DENSE)
         paths.append(head.name)
         width = DENSE_DIM
@@ -84,6 +69,32 @@ def build_tiny_dense(
         folder / "sentence_bert_config.json", {"max_seq_length": max_tokens, "do_lower_case": False}
     )
     return folder
+
+
+def write_head(head: Path, width: int, generator: Any) -> None:
+    """Write a Dense layer with tanh and a bias.
+
+    Args:
+        head: Its folder; must not exist.
+        width: Components that it takes.
+        generator: Torch's, of its numbers.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    head.mkdir()
+    tensors = {
+        "linear.weight": torch.randn(DENSE_DIM, width, generator=generator) * 0.3,
+        "linear.bias": torch.randn(DENSE_DIM, generator=generator),
+    }
+    save_file(tensors, head / "model.safetensors")
+    config = {
+        "in_features": width,
+        "out_features": DENSE_DIM,
+        "bias": True,
+        "activation_function": "torch.nn.modules.activation.Tanh",
+    }
+    write_json(head / "config.json", config)
 
 
 def edit_modules(folder: Path, **types: str) -> None:

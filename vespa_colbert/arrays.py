@@ -1,4 +1,4 @@
-"""Array aliases with their shapes, shape checks, bfloat16 truncation, bit packing."""
+"""Array aliases with their shapes, shape checks, unit rows, bfloat16 truncation, bit packing."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ __all__ = [
     "check_array",
     "pack_bits",
     "truncate_to_bfloat16",
+    "unit_rows",
     "unpack_bits",
 ]
 
@@ -55,6 +56,13 @@ def check_array(
     if not fits:
         wanted = ", ".join("any" if size is None else str(size) for size in shape)
         raise ArrayError(f"{what}: expected shape ({wanted}), got {array.shape}")
+
+
+def unit_rows(rows: TokenVectors) -> TokenVectors:
+    """Return rows of length 1, one of zeros as it is: (token, dim) float32."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    units: TokenVectors = rows / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return units
 
 
 def pack_bits(vectors: TokenVectors) -> PackedVectors:

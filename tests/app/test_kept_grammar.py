@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,9 +9,8 @@ from typing import Any
 import lark
 import pytest
 
-from vespa_colbert.app import kept_file
+from vespa_colbert.app import grammar as grammar_module
 from vespa_colbert.app.grammar import open_grammar
-from vespa_colbert.app.kept_file import KeptFile
 from vespa_colbert.errors import OutputError
 from vespa_colbert.files import atomic_file
 
@@ -47,12 +47,16 @@ def kept_beside(grammar: Path) -> Path:
 
 
 class Depth(lark.Transformer[lark.Token, int]):
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self._step = step
+
     def start(self, items: list[int]) -> int:
-        return 1 + sum(items)
+        return self._step + sum(items)
 
 
-def depth(grammar: Path, text: str, **options: Any) -> Any:
-    return open_grammar(grammar, transformer=Depth(), **options).parse(text)
+def depth(grammar: Path, text: str, step: int = 1) -> Any:
+    return open_grammar(grammar, transformer=Depth(step)).parse(text)
 
 
 def test_tables_are_made_once_and_parse_the_same(grammar: Path, made: list[str]) -> None:
@@ -76,6 +80,11 @@ def test_tables_of_other_options_are_not_taken(grammar: Path, made: list[str]) -
     assert kept.meta.end_column == 3
 
 
+def test_transformers_have_tables_of_their_own(grammar: Path, made: list[str]) -> None:
+    assert [depth(grammar, "aab", step) for step in (1, 10, 1, 10)] == [3, 30, 3, 30]
+    assert made == [ONES, ONES]
+
+
 @pytest.mark.parametrize("release", ["lark", "python"])
 def test_tables_of_another_release_are_not_taken(
     release: str, grammar: Path, made: list[str], monkeypatch: pytest.MonkeyPatch
@@ -92,7 +101,7 @@ def test_tables_of_another_release_are_not_taken(
 def test_damaged_tables_are_made_anew_wherever_they_are_damaged(
     grammar: Path, made: list[str]
 ) -> None:
-    open_grammar(grammar)
+    depth(grammar, "b")
     kept = kept_beside(grammar)
     whole = kept.read_bytes()
     places = range(0, len(whole), max(1, len(whole) // 40))
@@ -106,12 +115,13 @@ def test_damaged_tables_are_made_anew_wherever_they_are_damaged(
     assert len(made) == 1 + len(places) + 1
 
 
-def test_whole_tables_that_lark_cannot_load_are_made_anew(
-    grammar: Path, made: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(KeptFile, "read", lambda _self: b"no pickle")
-    assert depth(grammar, "ab") == 2
-    assert made == [ONES]
+def test_whole_tables_that_lark_cannot_load_are_made_anew(grammar: Path, made: list[str]) -> None:
+    open_grammar(grammar)
+    kept, tables = kept_beside(grammar), b"no pickle"
+    digest = hashlib.sha256(tables).hexdigest().encode("ascii")
+    kept.write_bytes(digest + b"\n" + tables)
+    assert open_grammar(grammar).parse("ab").children
+    assert made == [ONES, ONES]
 
 
 def test_the_users_caches_hold_what_the_package_may_not(
@@ -122,7 +132,7 @@ def test_the_users_caches_hold_what_the_package_may_not(
             raise OutputError("read-only")
         return atomic_file(path)
 
-    monkeypatch.setattr(kept_file, "atomic_file", refusing)
+    monkeypatch.setattr(grammar_module, "atomic_file", refusing)
     assert [depth(grammar, "ab") for _process in range(2)] == [2, 2]
     assert made == [ONES]
     assert not (grammar.parent / "__pycache__").exists()
@@ -135,6 +145,6 @@ def test_nothing_is_kept_where_nothing_can_be_written(
     def refusing(_path: Path) -> Any:
         raise OutputError("read-only")
 
-    monkeypatch.setattr(kept_file, "atomic_file", refusing)
+    monkeypatch.setattr(grammar_module, "atomic_file", refusing)
     assert [depth(grammar, "ab") for _process in range(2)] == [2, 2]
     assert made == [ONES, ONES]

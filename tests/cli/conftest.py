@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from vespa_colbert.cli.main import main
+
+PACKAGE = Path(__file__).parents[2] / "app_package"
+"""What the templates print for the reference recipe."""
 
 WORDS = (
     "rose is a rose",
@@ -57,6 +61,15 @@ def write_corpus(path: Path) -> Path:
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
+
+
+def changed_package(folder: Path, old: str, new: str) -> Path:
+    """Return a copy of the package, another text in its schema."""
+    schema = shutil.copytree(PACKAGE, folder) / "schemas" / "passage.sd"
+    text = schema.read_text()
+    assert old in text
+    schema.write_text(text.replace(old, new))
+    return folder
 
 
 @pytest.fixture(scope="module")

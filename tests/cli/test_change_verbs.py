@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,11 @@ from typing import Any
 import pytest
 
 from tests.bare_model_folders import FACTS, write_bare_folder
-from tests.cli.conftest import Run
+from tests.cli.conftest import PACKAGE, Run, changed_package
 
 pytestmark = pytest.mark.java
 
-PACKAGE = Path(__file__).parents[2] / "app_package"
+NARROWER = ("tensor<float>(dt{},", "tensor<bfloat16>(dt{},")
 
 
 @pytest.fixture(name="model")
@@ -23,9 +22,7 @@ def model_fixture(tmp_path: Path) -> Path:
 
 
 def test_diff_exits_1_and_says_what_a_refused_change_needs(run: Run, tmp_path: Path) -> None:
-    new = shutil.copytree(PACKAGE, tmp_path / "new")
-    path = new / "schemas" / "passage.sd"
-    path.write_text(path.read_text().replace("tensor<float>(dt{},", "tensor<bfloat16>(dt{},"))
+    new = changed_package(tmp_path / "new", *NARROWER)
     shown = run("diff", PACKAGE, new)
     assert shown.code == 1
     for text in ("passage.colbert_float", "feed again", "field-type-change</allow>", "refuses it"):
@@ -34,9 +31,7 @@ def test_diff_exits_1_and_says_what_a_refused_change_needs(run: Run, tmp_path: P
 
 @pytest.mark.slow
 def test_diff_in_json_has_places_and_overrides(run: Run, tmp_path: Path) -> None:
-    new = shutil.copytree(PACKAGE, tmp_path / "new")
-    path = new / "schemas" / "passage.sd"
-    path.write_text(path.read_text().replace("tensor<float>(dt{},", "tensor<bfloat16>(dt{},"))
+    new = changed_package(tmp_path / "new", *NARROWER)
     said = run("diff", PACKAGE, new, "--json")
     assert said.code == 1
     verdict: Any = said.json
@@ -49,9 +44,7 @@ def test_diff_in_json_has_places_and_overrides(run: Run, tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_diff_exits_0_where_vespa_deploys_the_change(run: Run, tmp_path: Path) -> None:
-    new = shutil.copytree(PACKAGE, tmp_path / "new")
-    path = new / "schemas" / "passage.sd"
-    path.write_text(path.read_text().replace("rerank-count: 100", "rerank-count: 200"))
+    new = changed_package(tmp_path / "new", "rerank-count: 100", "rerank-count: 200")
     ran = run("diff", PACKAGE, new)
     assert ran.code == 0
     assert "+ 200" in ran.out

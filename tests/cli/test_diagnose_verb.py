@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.diagnose.conftest import one_thread  # noqa: F401 - a fixture of every test here
 from tests.diagnose.planted import WHITE, copied
 from tests.tiny_dense import build_tiny_dense
 from vespa_colbert.cli.main import main
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 TEXTS = ("What is a rose?", "the quick brown fox", "a rose is a rose")
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Run
-
-PACKAGE = Path(__file__).parents[2] / "app_package"
+from tests.cli.conftest import PACKAGE, Run, changed_package
 
 FLOATS, BITS = 4 + 62_960, 4 + 2_448
 """Bytes of 120 vectors of 128 floats and of 16 bytes: see tests/plan/test_memory.py."""
@@ -61,9 +58,8 @@ def test_plan_in_json_has_the_numbers_and_what_was_assumed(run: Run) -> None:
 
 
 def test_plan_puts_another_package_beside(run: Run, tmp_path: Path) -> None:
-    other = shutil.copytree(PACKAGE, tmp_path / "other")
-    path = other / "schemas" / "passage.sd"
-    path.write_text(path.read_text().replace("| attribute", "| attribute\n attribute: paged"))
+    paged = "| attribute\n attribute: paged"
+    other = changed_package(tmp_path / "other", "| attribute", paged)
     ran = run("plan", PACKAGE, "-n", 10, "-t", 120, "--compare", other)
     assert ran.code == 0
     assert "both packages" in ran.out

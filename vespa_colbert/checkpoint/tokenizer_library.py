@@ -21,7 +21,7 @@ def load_tokenizer(facts: TokenizerFacts) -> Any:
 
 
 def load_tokenizer_text(text: str) -> Any:
-    """Return the same for the text of a file.
+    """Return the tokenizers library's object for the text of a file; it neither cuts nor pads.
 
     Raises:
         CheckpointError: If the library refuses it.

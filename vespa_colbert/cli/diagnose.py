@@ -82,23 +82,26 @@ def command(
 
 def _texts(path: Path) -> list[str]:
     """Return the texts of a file: lines as they are, or the texts of JSON lines."""
-    from vespa_colbert.json_lines import json_object, valid_text
-
-    texts = list[str]()
     with input_lines(path) as lines:
-        for number, line in enumerate(lines, start=1):
-            text = line.rstrip("\r\n")
-            if text.lstrip().startswith("{"):
-                row = json_object(text, f"{path} line {number}")
-                if not isinstance(row.get("text"), str):
-                    raise CollectionError(f'{path} line {number}: expected a text under "text"')
-                text = valid_text(row["text"], "text", f"{path} line {number}")
-            elif not text.strip():
-                continue
-            texts.append(text)
+        texts = [
+            _text_of(line.rstrip("\r\n"), f"{path} line {number}")
+            for number, line in enumerate(lines, start=1)
+            if line.strip()
+        ]
     if not texts:
         raise CollectionError(f"{path}: expected a text a line, got none")
     return texts
+
+
+def _text_of(line: str, where: str) -> str:
+    from vespa_colbert.json_lines import json_object, valid_text
+
+    if not line.lstrip().startswith("{"):
+        return line
+    row = json_object(line, where)
+    if not isinstance(row.get("text"), str):
+        raise CollectionError(f'{where}: expected a text under "text"')
+    return valid_text(row["text"], "text", where)
 
 
 def _finite(value: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vespa_colbert.diagnose.closeness import unit
 from vespa_colbert.diagnose.settings import IN_GRAPH, Padding, Settings
 from vespa_colbert.diagnose.tokenization import Tokenization
 from vespa_colbert.errors import (
@@ -255,7 +256,4 @@ def _cut_and_scaled(settings: Settings, vectors: Vectors) -> Vectors:
 
 
 def _unit(vectors: Vectors) -> Vectors:
-    wide = vectors.astype(np.float64)
-    lengths = np.sqrt((wide * wide).sum(axis=-1, keepdims=True))
-    unit: Vectors = (wide / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(np.float32)
-    return unit
+    return unit(vectors).astype(np.float32)

@@ -139,7 +139,7 @@ class Evaluation:
         return next(row for row in self.rows if row.system.name == self.options.baseline)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the same for machines."""
+        """Return the evaluation for machines."""
         files = self.collection.files
         return {
             "format": FORMAT,

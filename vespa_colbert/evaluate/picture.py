@@ -7,6 +7,7 @@ both respects are joined.
 from __future__ import annotations
 
 import html
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -221,15 +222,13 @@ def _points(points: Sequence[Row], x: _Scale, y: _Scale, measure: str) -> Iterat
 def _room(left: float, top: float, name: str, taken: Sequence[_Box]) -> _Box:
     """Return where a name stands: the nearest place that meets nothing, else beside the point."""
     width = LETTER * len(name)
-    beside = _Box(x=left + 9, y=top - LINE / 2, width=width, height=LINE)
-    for step in range(24):
-        for sign in (-1, 1):
-            height = top - LINE / 2 + sign * step * LINE * 0.6
-            for start in (left + 9, left - 9 - width):
-                box = _Box(x=start, y=height, width=width, height=LINE)
-                if box.fits and not any(box.meets(each) for each in taken):
-                    return box
-    return beside
+    starts, height = (left + 9, left - 9 - width), top - LINE / 2
+    nearest_first = (
+        _Box(x=start, y=height + sign * step * LINE * 0.6, width=width, height=LINE)
+        for step, sign, start in itertools.product(range(24), (-1, 1), starts)
+    )
+    free = (box for box in nearest_first if box.fits and not any(box.meets(each) for each in taken))
+    return next(free, _Box(x=left + 9, y=height, width=width, height=LINE))
 
 
 def _name(box: _Box, left: float, name: str) -> str:

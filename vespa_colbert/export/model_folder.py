@@ -30,7 +30,7 @@ __all__ = [
     "new_model_folder",
     "read_exported",
     "read_model_folder",
-    "stated_files",
+    "shared_members",
 ]
 
 logger = logging.getLogger(__name__)
@@ -126,6 +126,23 @@ class ExportedFolder:
         worst = max(case["worst"] for case in cases)
         return f"largest difference to torch {worst:.1e} on {len(cases)} shapes"
 
+    def sealed_manifest(self, own: Mapping[str, Any]) -> str:
+        """Return the text of ``embedder.json``, its own checksum at the end.
+
+        Args:
+            own: What the kind of model has besides what every manifest says.
+        """
+        document = {
+            "format": FORMAT,
+            **own,
+            "checkpoint": dict(self.checkpoint),
+            "graph": dict(self.graph),
+            "verification": dict(self.verification),
+            "versions": dict(self.versions),
+            "files": {name: asdict(digest) for name, digest in sorted(self.files.items())},
+        }
+        return sealed(json.dumps(document, indent=2, ensure_ascii=False))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFolder(ExportedFolder):
@@ -162,20 +179,13 @@ class ModelFolder(ExportedFolder):
 
     def manifest(self) -> str:
         """Return the text of ``embedder.json``, its own checksum at the end."""
-        document = {
-            "format": FORMAT,
+        return self.sealed_manifest({
             "packaging": self.packaging,
             "requested": self.requested,
             "reason": self.reason,
             "differences": [dict(each) for each in self.differences],
             "embedder": asdict(self.embedder),
-            "checkpoint": dict(self.checkpoint),
-            "graph": dict(self.graph),
-            "verification": dict(self.verification),
-            "versions": dict(self.versions),
-            "files": {name: asdict(digest) for name, digest in sorted(self.files.items())},
-        }
-        return sealed(json.dumps(document, indent=2, ensure_ascii=False))
+        })
 
 
 def read_model_folder(path: Path, *, check: bool = True) -> ModelFolder:
@@ -234,7 +244,19 @@ def check_exported(path: Path) -> None:
         )
 
 
-def stated_files(document: Mapping[str, Any]) -> dict[str, FileDigest]:
+def shared_members(path: Path, document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes of ``ExportedFolder``, as a manifest has them.
+
+    Raises:
+        ValueError: If a file that must be listed is not.
+        KeyError: If one is missing.
+    """
+    names = ("checkpoint", "versions", "graph", "verification")
+    members = {name: document[name] for name in names}
+    return {"path": path, **members, "files": _stated_files(document)}
+
+
+def _stated_files(document: Mapping[str, Any]) -> dict[str, FileDigest]:
     """Return the files that a manifest lists.
 
     Raises:
@@ -281,15 +303,10 @@ def _parse(path: Path, document: dict[str, Any]) -> ModelFolder:
     if "embedder" not in document:
         raise ValueError("expected the facts of token vectors under embedder, got another kind")
     return ModelFolder(
-        path=path,
+        **shared_members(path, document),
         embedder=EmbedderSpec(**document["embedder"]),
         packaging=document["packaging"],
-        checkpoint=document["checkpoint"],
-        versions=document["versions"],
-        graph=document["graph"],
-        verification=document["verification"],
         requested=document["requested"],
         reason=document["reason"],
         differences=tuple(document["differences"]),
-        files=stated_files(document),
     )

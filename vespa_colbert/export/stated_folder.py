@@ -14,13 +14,11 @@ from typing import Any, Generic, TypeVar
 from vespa_colbert.export.facts_file import read_facts
 from vespa_colbert.export.model_folder import (
     EMBEDDER_FILE,
-    FORMAT,
     ExportedFolder,
     check_exported,
     read_exported,
-    stated_files,
+    shared_members,
 )
-from vespa_colbert.export.seal import sealed
 
 __all__ = ["StatedFolder", "read_stated_folder", "states_member"]
 
@@ -58,18 +56,11 @@ class StatedFolder(ExportedFolder, Generic[Facts]):
 
     def manifest(self) -> str:
         """Return the text of ``embedder.json``, its own checksum at the end."""
-        document = {
-            "format": FORMAT,
+        return self.sealed_manifest({
             self.member: asdict(self.facts),  # type: ignore[call-overload]
             "requested": dict(self.requested),
-            "checkpoint": dict(self.checkpoint),
-            "graph": dict(self.graph),
-            "verification": dict(self.verification),
             "differences": list(self.differences),
-            "versions": dict(self.versions),
-            "files": {name: asdict(digest) for name, digest in sorted(self.files.items())},
-        }
-        return sealed(json.dumps(document, indent=2, ensure_ascii=False))
+        })
 
 
 def read_stated_folder(
@@ -92,16 +83,11 @@ def read_stated_folder(
 
     def parse(path: Path, document: dict[str, Any]) -> StatedFolder[Facts]:
         return StatedFolder(
-            path=path,
+            **shared_members(path, document),
             member=member,
             facts=facts,
             requested=document["requested"],
-            checkpoint=document["checkpoint"],
-            versions=document["versions"],
-            graph=document["graph"],
-            verification=document["verification"],
             differences=tuple(document["differences"]),
-            files=stated_files(document),
         )
 
     return read_exported(path, parse, check=check)

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vespa_colbert.checkpoint import Checkpoint
-from vespa_colbert.errors import CheckpointError, ExportError, MissingExtraError
+from vespa_colbert.checkpoint.tokenizer_library import load_tokenizer_text
+from vespa_colbert.errors import CheckpointError, ExportError
 from vespa_colbert.export.samples import SAMPLE_PASSAGES, SAMPLE_QUERIES
 
 __all__ = [
@@ -36,7 +37,7 @@ def tokenizer_text(text: str) -> str:
 
 
 def exact_tokenizer_text(checkpoint: Checkpoint) -> str:
-    """Return the same with normalizers put first that bring the library's semantics.
+    """Return the tokenizer file with normalizers put first that bring the library's semantics.
 
     1. A text that is one ASCII punctuation character becomes nothing. Vespa's embedder asks for
        the ids of each such text to learn which tokens to drop from documents, and learns of none.
@@ -76,7 +77,7 @@ def open_tokenizer(text: str, checkpoint: Checkpoint) -> Any:
 
 
 def open_any_tokenizer(text: str, title: str) -> Any:
-    """Return the same for a model of any kind.
+    """Return the tokenizer of the file of a model of any kind, without truncation and padding.
 
     Args:
         text: Of the file.
@@ -87,18 +88,9 @@ def open_any_tokenizer(text: str, title: str) -> Any:
         MissingExtraError: If tokenizers is not installed.
     """
     try:
-        import tokenizers
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("embed", "tokenizers") from error
-    try:
-        tokenizer = tokenizers.Tokenizer.from_str(text)
-    except Exception as error:  # the library raises Exception itself
-        raise CheckpointError(
-            f"{title}: tokenizer.json: the tokenizers library refuses it: {error}"
-        ) from error
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
+        return load_tokenizer_text(text)
+    except CheckpointError as error:
+        raise CheckpointError(f"{title}: {error}") from error
 
 
 def lone_punctuation_ids(tokenizer: Any) -> frozenset[int]:

@@ -92,7 +92,14 @@ def match_weights(
     prefix: str,
     ignorable: Mapping[str, str] = IGNORABLE,
 ) -> Assignment:
-    """Return the same with all that does not fit."""
+    """Return which tensor of a model takes which of a checkpoint, and all that does not fit.
+
+    Args:
+        stored: Name in the checkpoint → shape.
+        wanted: Name in the model → shape.
+        prefix: What a model with a head puts before its encoder's names, such as ``bert``.
+        ignorable: Pattern of names that may go nowhere → why.
+    """
     sources: dict[str, str] = {}
     unused: list[str] = []
     for name in stored:

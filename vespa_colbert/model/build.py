@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -38,10 +39,7 @@ def build_encoder(checkpoint: Checkpoint, *, dims: int | None = None) -> Context
         from vespa_colbert.model.contextual import ContextualEncoder
     except ModuleNotFoundError as error:
         raise MissingExtraError("export", "torch") from error
-    try:
-        encoder = load_module(checkpoint.encoder)
-    except CheckpointError as error:
-        raise type(error)(f"{checkpoint.path}: {error}") from error
+    encoder = load_module(checkpoint.path, checkpoint.encoder)
     module = ContextualEncoder(encoder, checkpoint.projection, dims)
     module.requires_grad_(requires_grad=False)
     module.eval()
@@ -49,11 +47,11 @@ def build_encoder(checkpoint: Checkpoint, *, dims: int | None = None) -> Context
 
 
 def build_exact_encoder(checkpoint: Checkpoint, *, dims: int | None = None) -> ExactEncoder:
-    """Return the same with the training library's semantics around it.
+    """Return the torch module of a checkpoint with the training library's semantics around it.
 
     Args:
         checkpoint: What to build; its markers are both there or both absent.
-        dims: As above.
+        dims: How many of the first components make a token vector, normalised again; None for all.
 
     Raises:
         CheckpointError: If transformers does not know the architecture, or refuses the config.
@@ -69,11 +67,15 @@ def build_exact_encoder(checkpoint: Checkpoint, *, dims: int | None = None) -> E
 
 
 def load_module(
-    encoder: Encoder, auto: str = "AutoModel", ignorable: Mapping[str, str] = IGNORABLE
+    path: Path,
+    encoder: Encoder,
+    auto: str = "AutoModel",
+    ignorable: Mapping[str, str] = IGNORABLE,
 ) -> Any:
     """Return transformers' module with the weights of the checkpoint.
 
     Args:
+        path: What errors call the checkpoint.
         encoder: Config and weights.
         auto: Name of the class of transformers that knows the architecture.
         ignorable: Pattern of names of tensors that may go nowhere → why.
@@ -82,6 +84,13 @@ def load_module(
         CheckpointError: If the architecture or its config is refused.
         MissingWeightError: If a tensor is unused, missing or of another shape.
     """
+    try:
+        return _loaded(encoder, auto, ignorable)
+    except CheckpointError as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
+def _loaded(encoder: Encoder, auto: str, ignorable: Mapping[str, str]) -> Any:
     import torch
 
     module = empty_module(encoder, auto)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vespa_colbert.checkpoint.dense_facts import DenseCheckpoint
-from vespa_colbert.errors import CheckpointError, MissingExtraError
+from vespa_colbert.errors import MissingExtraError
 from vespa_colbert.model.build import load_module
 
 if TYPE_CHECKING:
@@ -33,10 +33,7 @@ def build_dense(
         from vespa_colbert.model.dense import HiddenRows, PooledVectors
     except ModuleNotFoundError as error:
         raise MissingExtraError("export", "torch") from error
-    try:
-        encoder = load_module(checkpoint.encoder)
-    except CheckpointError as error:
-        raise type(error)(f"{checkpoint.path}: {error}") from error
+    encoder = load_module(checkpoint.path, checkpoint.encoder)
     module = HiddenRows(encoder)
     if pooled:
         module = PooledVectors(

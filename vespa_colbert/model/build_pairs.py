@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vespa_colbert.checkpoint.cross_encoder import CrossEncoderCheckpoint
 from vespa_colbert.checkpoint.facts import Encoder
-from vespa_colbert.errors import CheckpointError, MissingExtraError
+from vespa_colbert.errors import MissingExtraError
 from vespa_colbert.model.accounting import CLASSIFIER_IGNORABLE, Assignment, match_weights
 from vespa_colbert.model.build import empty_module, load_module
 
@@ -31,10 +31,7 @@ def build_cross_encoder(checkpoint: CrossEncoderCheckpoint) -> PairEncoder:
         from vespa_colbert.model.pair_encoder import PairEncoder
     except ModuleNotFoundError as error:
         raise MissingExtraError("export", "torch") from error
-    try:
-        classifier = load_module(checkpoint.encoder, AUTO, CLASSIFIER_IGNORABLE)
-    except CheckpointError as error:
-        raise type(error)(f"{checkpoint.path}: {error}") from error
+    classifier = load_module(checkpoint.path, checkpoint.encoder, AUTO, CLASSIFIER_IGNORABLE)
     takes = checkpoint.gives_types and _has_types(classifier)
     module = PairEncoder(classifier, takes_types=takes)
     module.requires_grad_(requires_grad=False)

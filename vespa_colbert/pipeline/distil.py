@@ -11,9 +11,8 @@ import numpy as np
 
 from vespa_colbert.checkpoint import Checkpoint, ProjectionLayer
 from vespa_colbert.files import digest_file
-from vespa_colbert.index import read_corpus, read_queries
-from vespa_colbert.pipeline.mine import document_text
 from vespa_colbert.pipeline.reporter import Reporter
+from vespa_colbert.pipeline.texts_by_id import read_texts_by_id
 from vespa_colbert.train import (
     BatchOptions,
     Control,
@@ -72,11 +71,7 @@ class DistilOptions:
         Raises:
             CollectionError: With file and line, if a line is bad.
         """
-        queries = documents = None
-        if self.queries is not None:
-            queries = {each.id: each.text for each in read_queries(self.queries)}
-        if self.corpus is not None:
-            documents = {each.id: document_text(each) for each in read_corpus(self.corpus)}
+        queries, documents = read_texts_by_id(self.queries, self.corpus)
         return read_training_data(self.rows, queries=queries, documents=documents)
 
 

@@ -26,7 +26,7 @@ from vespa_colbert.pipeline.export_cross_encoder import (
     export_cross_encoder_model,
 )
 from vespa_colbert.pipeline.export_dense import DENSE_FACTS, export_dense_model
-from vespa_colbert.pipeline.export_kinds import ExportKind, ExportRequest, serves, standing_folder
+from vespa_colbert.pipeline.export_kinds import ExportKind, ExportRequest, made_or_standing, serves
 from vespa_colbert.pipeline.reporter import Made, Reporter, Silent
 
 __all__ = ["AUTO", "KINDS", "export_any", "export_model"]
@@ -110,11 +110,12 @@ def export_model(
     """
     tell, wanted = reporter or Silent(), export or ExportOptions()
     read = read_checkpoint(checkpoint, options or ReadOptions())
-    standing = standing_folder(output, read_model_folder)
-    if standing is not None and _serves(standing, read, wanted):
-        return Made(value=standing, reused=True)
-    made = export_checkpoint(read, output, wanted, progress=tell.say)
-    return Made(value=made, reused=False)
+    return made_or_standing(
+        output,
+        read_model_folder,
+        lambda standing: _serves(standing, read, wanted),
+        lambda: export_checkpoint(read, output, wanted, progress=tell.say),
+    )
 
 
 def _serves(standing: ModelFolder, read: Checkpoint, wanted: ExportOptions) -> bool:

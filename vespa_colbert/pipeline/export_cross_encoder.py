@@ -14,7 +14,7 @@ from vespa_colbert.export.cross_encoder import (
     export_cross_encoder,
     read_cross_encoder_folder,
 )
-from vespa_colbert.pipeline.export_kinds import ExportRequest, serves, standing_folder
+from vespa_colbert.pipeline.export_kinds import ExportRequest, made_or_standing, serves
 from vespa_colbert.pipeline.reporter import Made, Reporter
 
 __all__ = ["CROSS_ENCODER_FACTS", "export_cross_encoder_model"]
@@ -41,11 +41,12 @@ def export_cross_encoder_model(request: ExportRequest, tell: Reporter) -> Made[C
     read = read_cross_encoder_checkpoint(folder, options, max_tokens=stated)
     for warning in read.warnings:
         tell.say(f"note: {warning}")
-    standing = standing_folder(request.output, read_cross_encoder_folder)
-    if standing is not None and _serves(standing, read, request.export):
-        return Made(value=standing, reused=True)
-    made = export_cross_encoder(read, request.output, request.export, progress=tell.say)
-    return Made(value=made, reused=False)
+    return made_or_standing(
+        request.output,
+        read_cross_encoder_folder,
+        lambda standing: _serves(standing, read, request.export),
+        lambda: export_cross_encoder(read, request.output, request.export, progress=tell.say),
+    )
 
 
 def _serves(

@@ -13,7 +13,7 @@ from vespa_colbert.export import (
     read_dense_folder,
 )
 from vespa_colbert.export.dense import describe_dense
-from vespa_colbert.pipeline.export_kinds import ExportRequest, serves, standing_folder
+from vespa_colbert.pipeline.export_kinds import ExportRequest, made_or_standing, serves
 from vespa_colbert.pipeline.reporter import Made, Reporter
 
 __all__ = ["DENSE_FACTS", "export_dense_model"]
@@ -37,11 +37,12 @@ def export_dense_model(request: ExportRequest, tell: Reporter) -> Made[DenseFold
     read = read_dense_checkpoint(request.checkpoint, request.options, StatedFacts(**request.stated))
     for warning in read.warnings:
         tell.say(f"note: {warning}")
-    standing = standing_folder(request.output, read_dense_folder)
-    if standing is not None and _serves(standing, read, request.export):
-        return Made(value=standing, reused=True)
-    made = export_dense(read, request.output, request.export, progress=tell.say)
-    return Made(value=made, reused=False)
+    return made_or_standing(
+        request.output,
+        read_dense_folder,
+        lambda standing: _serves(standing, read, request.export),
+        lambda: export_dense(read, request.output, request.export, progress=tell.say),
+    )
 
 
 def _serves(standing: DenseFolder, read: DenseCheckpoint, wanted: ExportOptions) -> bool:

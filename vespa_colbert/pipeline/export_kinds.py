@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from vespa_colbert.export import ExportOptions
 from vespa_colbert.export.model_folder import ExportedFolder
 from vespa_colbert.pipeline.reporter import Made, Reporter
 
-__all__ = ["ExportKind", "ExportRequest", "WrittenModel", "serves", "standing_folder"]
+__all__ = ["ExportKind", "ExportRequest", "WrittenModel", "made_or_standing", "serves"]
 
 Folder = TypeVar("Folder", bound=ExportedFolder)
 
@@ -72,17 +73,26 @@ class ExportKind:
     facts: frozenset[str] = frozenset()
 
 
-def standing_folder(output: Path, read: Callable[[Path], Folder]) -> Folder | None:
-    """Return the model folder that stands at an output; ``None`` if it is not whole.
+def made_or_standing(
+    output: Path,
+    read: Callable[[Path], Folder],
+    is_wanted: Callable[[Folder], bool],
+    make: Callable[[], Folder],
+) -> Made[Folder]:
+    """Return the model folder at an output: the one that stands there, or a new one.
 
     Args:
-        output: Where it would be.
+        output: Where it is, or will be.
         read: Reads a folder of the kind that is wanted.
+        is_wanted: Whether a folder that is whole is what would be written.
+        make: Writes it.
     """
-    try:
-        return read(output)
-    except (ExportError, SpecError):
-        return None
+    standing: Folder | None = None
+    with contextlib.suppress(ExportError, SpecError):
+        standing = read(output)
+    if standing is not None and is_wanted(standing):
+        return Made(value=standing, reused=True)
+    return Made(value=make(), reused=False)
 
 
 def serves(standing: ExportedFolder, described: Mapping[str, Any], wanted: ExportOptions) -> bool:

@@ -102,15 +102,10 @@ def make_head(
     rows = request.distil.read() if request.distil else None
     form = written_form(source, request.layout)
     head = change_head(form, texts, options, tell.track)
-    distilled = None
+    state, distilled = run_folder(request.output), None
     if request.distil and rows:
-        distilled = distil_head(
-            Surgery(before=form, after=head.checkpoint, options=options),
-            rows,
-            run_folder(request.output),
-            request.distil,
-            tell,
-        )
+        surgery = Surgery(before=form, after=head.checkpoint, options=options)
+        distilled = distil_head(surgery, rows, state, request.distil, tell)
     write_trained(
         request.output,
         source,
@@ -120,7 +115,7 @@ def make_head(
         origin=_origin(request, options, head),
     )
     if distilled:
-        remove_state(run_folder(request.output))
+        remove_state(state)
     return HeadWritten(
         path=request.output,
         layout=head.checkpoint.layout,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vespa_colbert.arrays import TokenVectors
+from vespa_colbert.arrays import TokenVectors, unit_rows
 from vespa_colbert.errors import CollectionError, SpecError
 from vespa_colbert.evaluate import beir_files, cutoff, evaluate_run, parse_measures, read_judged
 from vespa_colbert.pipeline.mine import document_text
@@ -79,7 +79,7 @@ class JudgedTexts:
         return found.hexdigest()
 
     def limited(self, most: int, seed: int) -> JudgedTexts:
-        """Return the same with so many documents at most; those that are judged stay."""
+        """Return the texts with so many documents at most; those that are judged stay."""
         if not most or len(self.documents) <= most:
             return self
         judged = {name for grades in self.qrels.values() for name in grades}
@@ -215,11 +215,7 @@ def _cutter(width: int | None, *, normalized: bool) -> Callable[[TokenVectors], 
         if width is None:
             return rows
         kept: TokenVectors = np.ascontiguousarray(rows[:, :width])
-        if not normalized:
-            return kept
-        lengths = np.linalg.norm(kept, axis=1, keepdims=True)
-        units: TokenVectors = kept / np.maximum(lengths, np.finfo(np.float32).tiny)
-        return units
+        return unit_rows(kept) if normalized else kept
 
     return cut
 

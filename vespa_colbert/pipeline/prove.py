@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vespa_colbert.app.build import EMBEDDER_NAME
 from vespa_colbert.app.sent import holds_tokens
 from vespa_colbert.errors import VespaJavaError
-from vespa_colbert.index import embedded_fields
+from vespa_colbert.index import Document, embedded_fields
 from vespa_colbert.pipeline.query import (
     other_inputs,
     package_queries,
@@ -167,12 +167,6 @@ def _text_cases(
     ]
     for position in sampled.tolist():
         document = searcher.index.documents[position]
-        by_text: dict[tuple[int, str], dict[str, TensorType]] = {}
-        for name, field in embedded_fields(searcher.schema).items():
-            if name in searcher.index.tensors:
-                for each in field.statement.passages(document.fields).items():
-                    destination = f"{searcher.schema.name}.{name}"
-                    by_text.setdefault(each, {})[destination] = field.inner_type
         cases += [
             TextCase(
                 name=f"document {document.id}" + (f" text {place}" if place else ""),
@@ -182,9 +176,21 @@ def _text_cases(
                 document=position,
                 place=place,
             )
-            for (place, text), targets in by_text.items()
+            for (place, text), targets in _embedded_texts(searcher, document).items()
         ]
     return cases
+
+
+def _embedded_texts(
+    searcher: Searcher, document: Document
+) -> dict[tuple[int, str], dict[str, TensorType]]:
+    """Return place and text of what a document's fields embed → the fields, with their types."""
+    found: dict[tuple[int, str], dict[str, TensorType]] = {}
+    for name, field in embedded_fields(searcher.schema).items():
+        if name in searcher.index.tensors:
+            for each in field.statement.passages(document.fields).items():
+                found.setdefault(each, {})[f"{searcher.schema.name}.{name}"] = field.inner_type
+    return found
 
 
 @dataclass(frozen=True, slots=True)

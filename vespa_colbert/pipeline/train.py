@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from vespa_colbert.checkpoint import Checkpoint, ReadOptions, read_checkpoint, read_checksums
 from vespa_colbert.errors import OutputError, SpecError
-from vespa_colbert.index import read_corpus, read_queries
 from vespa_colbert.pipeline.judged_measure import (
     JudgedOptions,
     JudgedTexts,
     judged_measure,
     read_judged_texts,
 )
-from vespa_colbert.pipeline.mine import document_text
 from vespa_colbert.pipeline.reporter import Reporter, Silent
+from vespa_colbert.pipeline.texts_by_id import read_texts_by_id
 from vespa_colbert.train import (
     Control,
     OutputLayout,
@@ -219,11 +218,7 @@ def _read_rows(request: TrainingRequest) -> _Rows:
             "expected rows by whose loss the run is judged, or judged queries by whose measures it "
             "is: name one of the two (held-out, dev)"
         )
-    queries = documents = None
-    if request.queries is not None:
-        queries = {each.id: each.text for each in read_queries(request.queries)}
-    if request.corpus is not None:
-        documents = {each.id: document_text(each) for each in read_corpus(request.corpus)}
+    queries, documents = read_texts_by_id(request.queries, request.corpus)
     held_out = judged = None
     data = read_training_data(request.rows, queries=queries, documents=documents)
     if request.held_out is not None:

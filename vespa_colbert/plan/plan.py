@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vespa_colbert.app.blocks import read_blocks
@@ -302,33 +302,37 @@ def _field(
     counts: Mapping[int, int] = {1: 1}
     if kind.mapped:
         counts = lengths.of(field.name) if kind.indexed else lengths.tokens_of(field.name)
-    each = {
-        number: stored_tensor(
-            kind,
-            number,
-            fast_rank=bool(words & {"fast-rank", "fast-search"}),
-            paged="paged" in words,
-            graph=graph,
-        )
-        for number in counts
-    }
-
-    def average(of: Callable[[StoredTensor], float]) -> float:
-        total = sum(of(each[number]) * documents for number, documents in counts.items())
-        return total / sum(counts.values())
-
+    is_kept_ready = bool(words & {"fast-rank", "fast-search"})
+    stored = _averaged(
+        counts,
+        lambda vectors: stored_tensor(
+            kind, vectors, fast_rank=is_kept_ready, paged="paged" in words, graph=graph
+        ),
+    )
     return FieldPlan(
         name=field.name,
         type=kind,
         vectors=mean(counts),
         vector_bytes=subspace_bytes(kind),
-        stored=StoredTensor(
-            memory=average(lambda stored: stored.memory) if is_attribute else 0,
-            paged=average(lambda stored: stored.paged) if is_attribute else 0,
-            graph=average(lambda stored: stored.graph),
-            saved=average(lambda stored: stored.saved),
-        ),
+        stored=stored if is_attribute else replace(stored, memory=0, paged=0),
         settings=tuple(sorted(words & {"fast-rank", "paged"} | ({"hnsw"} if graph else set()))),
+    )
+
+
+def _averaged(counts: Mapping[int, int], of: Callable[[int], StoredTensor]) -> StoredTensor:
+    """Return the bytes of a document on average.
+
+    Args:
+        counts: Number of vectors → documents that have so many.
+        of: Says what a document of so many vectors takes.
+    """
+    each = [(of(number), documents) for number, documents in counts.items()]
+    documents = sum(counts.values())
+    return StoredTensor(
+        memory=sum(stored.memory * times for stored, times in each) / documents,
+        paged=sum(stored.paged * times for stored, times in each) / documents,
+        graph=sum(stored.graph * times for stored, times in each) / documents,
+        saved=sum(stored.saved * times for stored, times in each) / documents,
     )
 
 

@@ -177,7 +177,7 @@ class Reranker:
         documents: Sequence[str],
         log: Callable[[RerankRecord], None],
     ) -> list[Ranked]:
-        """Return the same for all documents, and tell ``log`` how it went.
+        """Return all documents in the order of their scores, and tell ``log`` how it went.
 
         Args:
             name: What the record calls the query.

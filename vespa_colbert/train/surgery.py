@@ -13,7 +13,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from vespa_colbert.arrays import TokenVectors
+from vespa_colbert.arrays import TokenVectors, unit_rows
 from vespa_colbert.checkpoint import Checkpoint, ProjectionLayer, stanford
 from vespa_colbert.errors import SpecError
 from vespa_colbert.train.fold import fold, linear_layer
@@ -171,7 +171,7 @@ def change_head(
         texts=len(chosen),
         rows=seen.moments.count,
         shares={width: float(axes.shares[:width].sum()) for width in widths},
-        sign_error_before=sign_error(_units(seen.sample[::HELD_OUT, :dims])) if own else None,
+        sign_error_before=sign_error(unit_rows(seen.sample[::HELD_OUT, :dims])) if own else None,
         sign_error=sign_error(vectors),
         rotated_only=(
             own and dims == seen.moments.dim and not options.centered and options.whitening == 0
@@ -275,7 +275,7 @@ def _matrix(
 ) -> tuple[NDArray[np.float64], TokenVectors]:
     """Return what rows are multiplied with, (dims, width), and token vectors not learned on."""
     matrix = axes.rows[:dims] * _scales(axes, dims, options.whitening)[:, None]
-    vectors = _units((sample - axes.center).astype(np.float32) @ matrix.T.astype(np.float32))
+    vectors = unit_rows((sample - axes.center).astype(np.float32) @ matrix.T.astype(np.float32))
     if options.method is HeadMethod.PCA:
         return matrix, vectors[::HELD_OUT]
     learned_on = np.delete(vectors, np.s_[::HELD_OUT], axis=0)
@@ -303,10 +303,3 @@ def _projection(
     if layer.bias is None and checkpoint.layout == BIASED_LAYOUT:
         layer = replace(layer, bias=np.zeros(len(matrix), np.float32))
     return (layer,)
-
-
-def _units(rows: TokenVectors) -> TokenVectors:
-    """Return rows of unit length; a row of zeros stays."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    units: TokenVectors = rows / np.maximum(lengths, np.finfo(np.float32).tiny)
-    return units

@@ -230,12 +230,8 @@ def value_input_not_declared(package: Package) -> Iterator[Fault]:
             )
 
 
-def unused_inputs(package: Package) -> Iterator[Fault]:
-    """Yield inputs that no profile with them uses.
-
-    A vector may still be the target of a nearestNeighbor in the text of queries, and a text is
-    what a searcher reads: neither is a fault.
-    """
+def _used_inputs(package: Package) -> dict[tuple[str, str], bool]:
+    """Return schema and name of each input that a profile has → whether one of them uses it."""
     used: dict[tuple[str, str], bool] = {}
     for profile in package.profiles:
         names = {use.call.feature_name for use in profile.uses if use.call.name == "query"}
@@ -244,6 +240,16 @@ def unused_inputs(package: Package) -> Iterator[Fault]:
             key = (profile.schema.name, each.name)
             in_use = f"query({each.name})" in names or is_vector or each.is_text
             used[key] = used.get(key, False) or in_use
+    return used
+
+
+def unused_inputs(package: Package) -> Iterator[Fault]:
+    """Yield inputs that no profile with them uses.
+
+    A vector may still be the target of a nearestNeighbor in the text of queries, and a text is
+    what a searcher reads: neither is a fault.
+    """
+    used = _used_inputs(package)
     for schema in package.application.schemas:
         for written in schema.rank_profiles:
             for each in written.inputs:

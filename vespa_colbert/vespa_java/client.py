@@ -9,13 +9,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from vespa_colbert.errors import VespaJavaError
 from vespa_colbert.tensor import Tensor, TensorType
 from vespa_colbert.tensor.binary import decode_tensor, encode_tensor
+from vespa_colbert.vespa_java.embedder_calls import EmbedderCalls
 from vespa_colbert.vespa_java.global_phase import JavaHit, NodeHit
 from vespa_colbert.vespa_java.jars import Progress, fetch_jars
 from vespa_colbert.vespa_java.language import (
+    CASES_A_REQUEST,
     TEXTS_A_REQUEST,
+    package_folder,
     parts,
     require_text,
     spelled,
@@ -24,20 +26,13 @@ from vespa_colbert.vespa_java.process import Worker, require_java_extra
 from vespa_colbert.vespa_java.report import (
     ApplicationReport,
     ChangeReport,
-    EmbedderComponent,
-    EmbedderFiles,
-    JavaEmbedding,
     JavaQuery,
 )
-from vespa_colbert.vespa_java.text_vectors import TextVectorCalls
 
 __all__ = ["VespaJava"]
 
-CASES_A_REQUEST = 8
-"""Cases that one request carries: few, so that the timeout is one of a few evaluations."""
 
-
-class VespaJava(TextVectorCalls):
+class VespaJava(EmbedderCalls):
     """Vespa's own Java code, in a process of its own that is started when first needed.
 
     A context manager: the process ends with the block. A call that fails for good reason leaves it
@@ -101,7 +96,7 @@ class VespaJava(TextVectorCalls):
             VespaJavaError: If there is no such folder, or Java itself fails. A package that Vespa
                 refuses is no exception: its report has errors.
         """
-        report: ApplicationReport = self._ask("validate", _package(folder))
+        report: ApplicationReport = self._ask("validate", package_folder(folder))
         return report
 
     def compare_applications(self, old: Path, new: Path) -> ChangeReport:
@@ -115,7 +110,7 @@ class VespaJava(TextVectorCalls):
             VespaJavaError: If there is no such folder, Vespa refuses the old package, or Java
                 itself fails. A new package that is refused is no exception.
         """
-        report: ChangeReport = self._ask("compare", _package(old), _package(new))
+        report: ChangeReport = self._ask("compare", package_folder(old), package_folder(new))
         return report
 
     def function_arguments(
@@ -132,7 +127,7 @@ class VespaJava(TextVectorCalls):
         Raises:
             VespaJavaError: If Vespa refuses the package, or has no such function.
         """
-        found = self._ask("arguments", _package(folder), schema, profile, function)
+        found = self._ask("arguments", package_folder(folder), schema, profile, function)
         return {name: TensorType.parse(spelled(spec)) for name, spec in found.items()}
 
     def evaluate(
@@ -173,7 +168,7 @@ class VespaJava(TextVectorCalls):
         Raises:
             VespaJavaError: As for one case.
         """
-        package, names = _package(folder), (schema, profile, function)
+        package, names = package_folder(folder), (schema, profile, function)
         values: list[Tensor] = []
         for part in parts(cases, CASES_A_REQUEST):
             wire = [_encoded(bindings) for bindings in part]
@@ -199,7 +194,9 @@ class VespaJava(TextVectorCalls):
         Raises:
             VespaJavaError: If Vespa refuses the package, or there is no global phase.
         """
-        found: list[str] = self._ask("global_phase_features", _package(folder), (schema, profile))
+        found: list[str] = self._ask(
+            "global_phase_features", package_folder(folder), (schema, profile)
+        )
         return found
 
     def rerank(
@@ -226,7 +223,7 @@ class VespaJava(TextVectorCalls):
         encoded = _encoded(query or {})
         found: list[JavaHit] = self._ask(
             "rerank",
-            _package(folder),
+            package_folder(folder),
             (schema, profile),
             encoded,
             [hit.encoded() for hit in hits],
@@ -276,7 +273,7 @@ class VespaJava(TextVectorCalls):
         found: list[dict[str, Any]] = []
         for part in parts(operations, CASES_A_REQUEST):
             puts = [json.dumps([each]) for each in part]
-            answers = self._ask("index", _package(folder), puts, dict(models or {}))
+            answers = self._ask("index", package_folder(folder), puts, dict(models or {}))
             found += [{name: _decoded(value) for name, value in each.items()} for each in answers]
         return found
 
@@ -301,53 +298,11 @@ class VespaJava(TextVectorCalls):
         """
         for name, text in parameters.items():
             require_text(text, name)
-        answer = self._ask("read_query", _package(folder), dict(parameters), dict(models or {}))
+        answer = self._ask(
+            "read_query", package_folder(folder), dict(parameters), dict(models or {})
+        )
         inputs = {name: decode_tensor(data) for name, data in answer.inputs.items()}
         return JavaQuery(yql=answer.yql, profile=answer.profile, inputs=inputs)
-
-    def embed(
-        self,
-        source: EmbedderComponent | EmbedderFiles,
-        text: str,
-        destination: str,
-        tensor_type: TensorType,
-    ) -> JavaEmbedding:
-        """Return a text as Vespa's ColBertEmbedder embeds it.
-
-        Args:
-            source: The embedder that a package configures, or files and facts.
-            text: Any text without lone surrogates.
-            destination: ``query(qt)`` for a query, ``schema.field`` for a document: Vespa takes
-                the role from it.
-            tensor_type: Type of the destination.
-
-        Raises:
-            VespaJavaError: If Vespa refuses the package, the model or the type.
-        """
-        return self.embed_many(source, [text], destination, tensor_type)[0]
-
-    def embed_many(
-        self,
-        source: EmbedderComponent | EmbedderFiles,
-        texts: Sequence[str],
-        destination: str,
-        tensor_type: TensorType,
-    ) -> list[JavaEmbedding]:
-        """Return each text as Vespa's ColBertEmbedder embeds it; see :meth:`embed`.
-
-        Raises:
-            VespaJavaError: As for one text.
-        """
-        _require_destination(destination)
-        for number, text in enumerate(texts):
-            require_text(text, f"text {number}")
-        if isinstance(source, EmbedderComponent):
-            _package(source.folder)
-        made: list[JavaEmbedding] = []
-        for part in parts(texts, CASES_A_REQUEST):
-            answers = self._ask("embed", source, part, destination, str(tensor_type))
-            made += [_embedding(answer) for answer in answers]
-        return made
 
     def _ask(self, verb: str, *arguments: Any) -> Any:
         with self._lock:
@@ -362,43 +317,9 @@ class VespaJava(TextVectorCalls):
         return self._worker
 
 
-def _package(folder: Path) -> Path:
-    """Return the absolute path of a folder.
-
-    Raises:
-        VespaJavaError: If there is no such folder.
-    """
-    if not folder.is_dir():
-        raise VespaJavaError(f"{folder}: expected the folder of an application package, got none")
-    return folder.absolute()
-
-
 def _encoded(bindings: Mapping[str, Tensor]) -> dict[str, bytes]:
     return {name: encode_tensor(tensor) for name, tensor in bindings.items()}
 
 
 def _decoded(value: Any) -> Any:
     return decode_tensor(value) if isinstance(value, bytes) else value
-
-
-def _embedding(wire: Any) -> JavaEmbedding:
-    return JavaEmbedding(
-        token_ids=decode_tensor(wire.token_ids).values[0, 0].astype("int64"),
-        attention_mask=decode_tensor(wire.attention_mask).values[0, 0].astype("int64"),
-        contextual=decode_tensor(wire.contextual).values[0, 0],
-        tensor=decode_tensor(wire.tensor),
-    )
-
-
-def _require_destination(destination: str) -> None:
-    """Return nothing if the text names a query feature or a document field.
-
-    Raises:
-        VespaJavaError: If it names neither; Vespa would take it for a document field.
-    """
-    is_query = destination.startswith("query(") and destination.endswith(")")
-    schema, dot, field = destination.partition(".")
-    if not is_query and not (schema and dot and field):
-        raise VespaJavaError(
-            f"expected a destination such as query(qt) or doc.colbert, got {destination!r}"
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from vespa_colbert.errors import VespaJavaError
 from vespa_colbert.vespa_java.application import BuiltApplication, file_facts
 from vespa_colbert.vespa_java.jvm import java_class, proxy
+from vespa_colbert.vespa_java.recently_used import RecentlyUsed
 
 __all__ = [
     "DENSE_CONFIG",
@@ -45,7 +47,9 @@ class TextComponents:
     """Components of type ``hugging-face-embedder`` and ``hugging-face-tokenizer``, ready to use."""
 
     def __init__(self) -> None:
-        self.kept: dict[tuple[object, ...], Any] = {}
+        self.kept: RecentlyUsed[tuple[object, ...], Any] = RecentlyUsed(
+            KEPT, lambda each: each.deconstruct()
+        )
 
     def named(self, application: BuiltApplication, models: Mapping[str, Path]) -> dict[str, Any]:
         """Return the id of each component of a package → the component.
@@ -55,23 +59,17 @@ class TextComponents:
             models: Web address → local copy, for files that are on the web.
         """
         found = {}
-        for name, config_id in components_of(application, DENSE_EMBEDDER).items():
+        dense, tokenizers = (
+            components_of(application, each) for each in (DENSE_EMBEDDER, TOKENIZER)
+        )
+        self.kept.make_room(len(dense) + len(tokenizers))
+        for name, config_id in dense.items():
             config, onnx, key = dense_config(application, config_id, models)
-            found[name] = self._ready(key) or _dense_embedder(config, onnx)
-            self._keep(key, found[name])
-        for name, config_id in components_of(application, TOKENIZER).items():
+            found[name] = self.kept.get(key, functools.partial(_dense_embedder, config, onnx))
+        for name, config_id in tokenizers.items():
             config, key = _tokenizer_config(application, config_id, models)
-            found[name] = self._ready(key) or java_class(TOKENIZER)(config)
-            self._keep(key, found[name])
+            found[name] = self.kept.get(key, functools.partial(java_class(TOKENIZER), config))
         return found
-
-    def _ready(self, key: tuple[object, ...]) -> Any:
-        return self.kept.pop(key, None)
-
-    def _keep(self, key: tuple[object, ...], component: Any) -> None:
-        self.kept[key] = component
-        while len(self.kept) > KEPT:
-            self.kept.pop(next(iter(self.kept))).deconstruct()
 
 
 def components_of(application: BuiltApplication, class_name: str) -> dict[str, str]:

@@ -20,6 +20,7 @@ from vespa_colbert.vespa_java.components import (
 from vespa_colbert.vespa_java.embedder import RecordingRuntime
 from vespa_colbert.vespa_java.evaluator import from_java, type_of
 from vespa_colbert.vespa_java.jvm import java_class, proxy
+from vespa_colbert.vespa_java.recently_used import RecentlyUsed
 from vespa_colbert.vespa_java.report import DenseFiles, EmbedderComponent
 
 __all__ = ["DenseEmbedders", "WireVector"]
@@ -54,7 +55,9 @@ class DenseEmbedders:
 
     def __init__(self, applications: Applications) -> None:
         self.applications = applications
-        self.kept: dict[tuple[object, ...], _DenseEmbedder] = {}
+        self.kept: RecentlyUsed[tuple[object, ...], _DenseEmbedder] = RecentlyUsed(
+            KEPT, lambda each: each.embedder.deconstruct()
+        )
 
     def embed(
         self,
@@ -76,11 +79,7 @@ class DenseEmbedders:
 
     def _embedder(self, source: DenseFiles | EmbedderComponent) -> _DenseEmbedder:
         config, onnx, key = self._configured(source)
-        ready = self.kept.pop(key, None) or _DenseEmbedder(config, onnx)
-        self.kept[key] = ready
-        while len(self.kept) > KEPT:
-            self.kept.pop(next(iter(self.kept))).embedder.deconstruct()
-        return ready
+        return self.kept.get(key, lambda: _DenseEmbedder(config, onnx))
 
     def _configured(
         self, source: DenseFiles | EmbedderComponent

@@ -18,6 +18,7 @@ from vespa_colbert.vespa_java.components import (
 )
 from vespa_colbert.vespa_java.evaluator import from_java, type_of
 from vespa_colbert.vespa_java.jvm import java_class, java_map, proxy
+from vespa_colbert.vespa_java.recently_used import RecentlyUsed
 from vespa_colbert.vespa_java.report import EmbedderComponent, EmbedderFiles
 
 __all__ = ["Embedders", "WireEmbedding", "component_ids"]
@@ -98,7 +99,9 @@ class Embedders:
 
     def __init__(self, applications: Applications) -> None:
         self.applications = applications
-        self.kept: dict[tuple[object, ...], _Embedder] = {}
+        self.kept: RecentlyUsed[tuple[object, ...], _Embedder] = RecentlyUsed(
+            KEPT, lambda each: each.embedder.deconstruct()
+        )
         self.others = TextComponents()
 
     def embed(
@@ -131,7 +134,9 @@ class Embedders:
         """
         copies, folder = models or {}, application.report.folder
         named = self.others.named(application, copies)
-        for name in component_ids(application):
+        ids = component_ids(application)
+        self.kept.make_room(len(ids))
+        for name in ids:
             source = EmbedderComponent(folder=folder, component_id=name, models=copies)
             named[name] = self._embedder(source).embedder
         return java_map(named)
@@ -140,11 +145,7 @@ class Embedders:
         config, onnx, title = self._configured(source)
         paths = (config.transformerModel(), config.tokenizerPath())
         key = (str(config), str(onnx), *(file_facts(Path(str(path))) for path in paths))
-        ready = self.kept.pop(key, None) or _Embedder(config, onnx, title)
-        self.kept[key] = ready
-        while len(self.kept) > KEPT:
-            self.kept.pop(next(iter(self.kept))).embedder.deconstruct()
-        return ready
+        return self.kept.get(key, lambda: _Embedder(config, onnx, title))
 
     def _configured(self, source: EmbedderFiles | EmbedderComponent) -> tuple[Any, Any, str]:
         """Return the embedder's two configurations with local files, and what errors call it."""

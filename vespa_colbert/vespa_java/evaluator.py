@@ -11,6 +11,7 @@ from typing import Any
 from vespa_colbert.errors import VespaJavaError
 from vespa_colbert.vespa_java.application import RANK_PROFILES, Applications, BuiltApplication
 from vespa_colbert.vespa_java.jvm import byte_array, java_class, java_list, proxy
+from vespa_colbert.vespa_java.recently_used import RecentlyUsed
 
 __all__ = ["Evaluators", "evaluate_expression", "from_java", "to_java"]
 
@@ -113,7 +114,7 @@ class Evaluators:
 
     def __init__(self, applications: Applications) -> None:
         self.applications = applications
-        self.kept: dict[tuple[str, str, str], _Profile] = {}
+        self.kept: RecentlyUsed[tuple[str, str, str], _Profile] = RecentlyUsed(KEPT)
 
     def arguments(self, folder: Path, schema: str, profile: str, function: str) -> dict[str, str]:
         """Return the features that a function needs → their types, those with a default too."""
@@ -142,11 +143,7 @@ class Evaluators:
     def _profile(self, folder: Path, schema: str, profile: str) -> _Profile:
         application, checksum = self.applications.require(folder)
         key = (checksum, schema, profile)
-        ready = self.kept.pop(key, None) or _Profile(application, schema, profile)
-        self.kept[key] = ready
-        while len(self.kept) > KEPT:
-            del self.kept[next(iter(self.kept))]
-        return ready
+        return self.kept.get(key, lambda: _Profile(application, schema, profile))
 
 
 class _Profile:

@@ -13,10 +13,21 @@ from vespa_colbert.vespa_java.documents import JavaDocument
 from vespa_colbert.vespa_java.expressions import JavaExpression
 from vespa_colbert.vespa_java.tensor_forms import Refusal
 
-__all__ = ["TEXTS_A_REQUEST", "LanguageCalls", "parts", "require_text", "spelled"]
+__all__ = [
+    "CASES_A_REQUEST",
+    "TEXTS_A_REQUEST",
+    "LanguageCalls",
+    "package_folder",
+    "parts",
+    "require_text",
+    "spelled",
+]
 
 TEXTS_A_REQUEST = 1000
 """Texts or tensors that one request carries; each takes well under a millisecond."""
+
+CASES_A_REQUEST = 8
+"""Evaluations or texts to embed of one request: few, so that the timeout is one of a few."""
 
 Item = TypeVar("Item")
 
@@ -134,6 +145,17 @@ def parts(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
     """Yield the items in lists of at most a size."""
     for start in range(0, len(items), size):
         yield list(items[start : start + size])
+
+
+def package_folder(folder: Path) -> Path:
+    """Return the absolute path of a folder.
+
+    Raises:
+        VespaJavaError: If there is no such folder.
+    """
+    if not folder.is_dir():
+        raise VespaJavaError(f"{folder}: expected the folder of an application package, got none")
+    return folder.absolute()
 
 
 def spelled(spec: str) -> str:
