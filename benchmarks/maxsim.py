@@ -14,6 +14,7 @@ PyLate take part where they can be imported.
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import random
 import statistics
@@ -36,7 +37,7 @@ from vespa_colbert.arrays import pack_bits
 from vespa_colbert.index.rows import DocumentRows
 from vespa_colbert.rank import fused
 from vespa_colbert.rank.evaluate import Evaluation
-from vespa_colbert.rank.kernels import blocked, choice, compiled, vectors
+from vespa_colbert.rank.kernels import blocked, choice, queries, vectors
 from vespa_colbert.rank.language.parser import parse_expression
 from vespa_colbert.tensor import Tensor, TensorType
 
@@ -60,6 +61,12 @@ QUIET_SECONDS = 0.06
 REPEATS = 3
 SHORTEST = 0.1
 """Seconds: a shorter call is repeated until so much has passed."""
+
+ASKED_TOKENS = (8, 20, 32, 40)
+"""Of a query in a batch: a kernel compares 32 at once, whichever queries they are of."""
+
+QUERIES_AT_ONCE = 16
+BATCH_DOCUMENTS = 2000
 
 TREES = {
     "float": "sum(reduce(sum(query(qt) * attribute(d), x), max, dt), qt)",
@@ -182,8 +189,8 @@ def through_tree(data: Workload, form: str) -> Callable[[], NDArray[Any]]:
 def kernels(data: Workload) -> dict[str, Callable[[], Any]]:
     """Return name → what is timed: ours."""
     return {
-        "numba float": lambda: compiled.max_sim(data.query, data.rows, data.offsets),
-        "numba bfloat16": lambda: compiled.max_sim(data.query, data.halves, data.offsets),
+        "numba float": lambda: choice.max_sim(data.query, data.rows, data.offsets),
+        "numba bfloat16": lambda: choice.max_sim(data.query, data.halves, data.offsets),
         "numba bits": lambda: choice.max_sim_bits(data.query, data.packed, data.offsets),
         "numba float, tree": through_tree(data, "float"),
         "numba bits, tree": through_tree(data, "bits"),
@@ -429,8 +436,8 @@ OURS = ("float, share of peak", "bfloat16, share of peak", "bits, times float ke
 
 def tree_line(data: Workload, form: str, kernel: float) -> None:
     """Print what an evaluation takes besides the kernel, which is left out of it."""
-    name = "max_sim" if form == "float" else "max_sim_bits"
-    zeros, served = np.zeros(len(data.offsets) - 1), getattr(fused, name)
+    name = "max_sim_of_queries" if form == "float" else "max_sim_bits_of_queries"
+    zeros, served = np.zeros((1, len(data.offsets) - 1)), getattr(fused, name)
     setattr(fused, name, lambda *_arguments: zeros)
     evaluate, taken = through_tree(data, form), []
     for _ in range(200):
@@ -478,15 +485,50 @@ def run_workload(data: Workload, rounds: int, patience: float) -> None:
         memory_lines(data)
 
 
+def batch_lines(data: Workload, rounds: int, patience: float) -> None:
+    """Print how much faster queries of some lengths are together than one after the other."""
+    generator = np.random.default_rng(data.dim)
+    for tokens in ASKED_TOKENS:
+        asked = [
+            generator.standard_normal((tokens, data.dim), dtype=np.float32)
+            for _ in range(QUERIES_AT_ONCE)
+        ]
+        contenders: dict[str, Callable[[], Any]] = {}
+        forms: dict[str, tuple[Callable[..., Any], Callable[..., Any], NDArray[Any]]] = {
+            "float": (choice.max_sim, choice.max_sim_of_queries, data.rows),
+            "bfloat16": (choice.max_sim, choice.max_sim_of_queries, data.halves),
+            "bits": (choice.max_sim_bits, choice.max_sim_bits_of_queries, data.packed),
+        }
+        for form, (one, many, rows) in forms.items():
+            arguments = rows, data.offsets
+            contenders[f"{form}, one by one"] = functools.partial(one_by_one, one, asked, arguments)
+            contenders[f"{form}, together"] = functools.partial(many, asked, *arguments)
+        taken = measured(contenders, rounds, patience)
+        middle, best = median_of(taken), best_of(taken)
+        for form in forms:
+            got, most = (
+                each[f"{form}, one by one"] / each[f"{form}, together"] for each in (middle, best)
+            )
+            print(
+                f"  {f'{QUERIES_AT_ONCE} queries of {tokens} tokens, {form}':<36}"
+                f"{got:>8.2f} times one by one, best {most:.2f}"
+            )
+
+
+def one_by_one(kernel: Callable[..., Any], asked: list[Any], arguments: tuple[Any, ...]) -> None:
+    for query in asked:
+        kernel(query, *arguments)
+
+
 def main() -> None:
     """Print a table and the lines of acceptance for every workload."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--dims", default="128,96,64")
-    parser.add_argument("--only", choices=["rerank", "scan"])
+    parser.add_argument("--only", choices=["rerank", "scan", "batch"])
     parser.add_argument("--patience", type=float, default=0.5, help="seconds to wait for quiet")
     options = parser.parse_args()
-    choice.WORTH_COMPILING = 0
+    queries.WORTH_COMPILING = 0
     for dim in map(int, options.dims.split(",")):
         lengths = {
             "rerank": np.full(1000, 180),
@@ -497,6 +539,10 @@ def main() -> None:
                 data = workload(name, each, dim)
                 run_workload(data, options.rounds, options.patience)
                 del data
+        if options.only in {None, "batch"}:
+            data = workload("batch", lengths["scan"][:BATCH_DOCUMENTS], dim)
+            print(f"\n{BATCH_DOCUMENTS:,} documents, dim {dim}")
+            batch_lines(data, options.rounds, options.patience)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from vespa_colbert.errors import SpecError
 from vespa_colbert.export.model_folder import EmbedderSpec
 from vespa_colbert.rank import Ranker, RankQuery
 from vespa_colbert.rank.documents import Documents, field_tensors
-from vespa_colbert.rank.kernels import residual as kernels
+from vespa_colbert.rank.kernels import queries
 from vespa_colbert.rank.language.parser import parse_expression
 from vespa_colbert.tensor import Tensor, TensorType
 from vespa_colbert.validate import Severity, validate_application
@@ -113,7 +113,7 @@ def test_kernels_algebra_and_numpy_agree(
     with_numba: bool,
 ) -> None:
     bits, dim = size
-    monkeypatch.setattr(kernels, "WORTH_COMPILING", 0 if with_numba else 2**60)
+    monkeypatch.setattr(queries, "WORTH_COMPILING", 0 if with_numba else 2**60)
     spec = package(tmp_path, facts, bits, dim)
     render_app(spec, tmp_path / "app", parse=parse_expression)
     codec = trained(bits, dim)

@@ -16,7 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.required import import_or_skip
-from vespa_colbert.rank.kernels import choice, hamming_sums, max_sim, max_sim_bits, parallel
+from vespa_colbert.rank.kernels import (
+    choice,
+    hamming_sums,
+    max_sim,
+    max_sim_bits,
+    parallel,
+    queries,
+)
 from vespa_colbert.rank.kernels.blocked import BLOCK_ROWS
 
 FLOAT = float(np.finfo(np.float32).eps)
@@ -42,7 +49,7 @@ def using(name: str) -> Any:
     if name == "numba":
         import_or_skip("numba")
     patch = pytest.MonkeyPatch()
-    patch.setattr(choice, "WORTH_COMPILING", 0 if name == "numba" else math.inf)
+    patch.setattr(queries, "WORTH_COMPILING", 0 if name == "numba" else math.inf)
 
     class Using:
         def __enter__(self) -> None:
@@ -371,7 +378,7 @@ class TestChoice:
 
     def test_without_the_extra_numpy_computes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "vespa_colbert.rank.kernels.compiled", None)
-        monkeypatch.setattr(choice, "WORTH_COMPILING", 0)
+        monkeypatch.setattr(queries, "WORTH_COMPILING", 0)
         choice._numba_kernels.cache_clear()
         try:
             got = max_sim(self.QUERY, self.ROWS, np.array([0, 1, 3], np.int64))

@@ -14,12 +14,12 @@ from tests.required import import_or_skip
 from vespa_colbert.arrays import pack_bits, truncate_to_bfloat16
 from vespa_colbert.errors import ExpressionError, ExpressionTypeError
 from vespa_colbert.index.rows import DocumentRows
-from vespa_colbert.rank import fused
+from vespa_colbert.rank import fused, kernels
 from vespa_colbert.rank.algebra import DOCUMENTS
 from vespa_colbert.rank.batches import batch_labels, batch_numbers, batch_tensor
 from vespa_colbert.rank.evaluate import Evaluation
 from vespa_colbert.rank.expand import FunctionBody, expand
-from vespa_colbert.rank.kernels import choice
+from vespa_colbert.rank.kernels import queries
 from vespa_colbert.rank.language.parser import parse_expression
 from vespa_colbert.tensor import Dimension, Tensor, TensorType
 
@@ -78,7 +78,8 @@ class Counted:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls = 0
         for name in ("max_sim", "max_sim_bits", "hamming_sums"):
-            monkeypatch.setattr(fused, name, self.counting(getattr(choice, name)))
+            kernel = getattr(kernels, f"{name}_of_queries")
+            monkeypatch.setattr(fused, kernel.__name__, self.counting(kernel))
 
     def counting(self, kernel: Callable[..., object]) -> Callable[..., object]:
         def count(*arguments: object) -> object:
@@ -98,7 +99,7 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     name: str = request.param
     if name == "numba":
         import_or_skip("numba")
-        monkeypatch.setattr(choice, "WORTH_COMPILING", 0)
+        monkeypatch.setattr(queries, "WORTH_COMPILING", 0)
     return name
 
 

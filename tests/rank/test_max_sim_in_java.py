@@ -16,7 +16,7 @@ from tests.required import import_or_skip
 from vespa_colbert.arrays import pack_bits, truncate_to_bfloat16
 from vespa_colbert.index.rows import DocumentRows
 from vespa_colbert.rank.evaluate import Evaluation
-from vespa_colbert.rank.kernels import choice
+from vespa_colbert.rank.kernels import queries
 from vespa_colbert.rank.language.parser import parse_expression
 from vespa_colbert.tensor import Tensor, TensorType
 from vespa_colbert.vespa_java import VespaJava
@@ -157,7 +157,7 @@ def check(case: Case, judge: VespaJava) -> None:
 def _engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "numba":
         import_or_skip("numba")
-        monkeypatch.setattr(choice, "WORTH_COMPILING", 0)
+        monkeypatch.setattr(queries, "WORTH_COMPILING", 0)
 
 
 @pytest.mark.usefixtures("_engine")

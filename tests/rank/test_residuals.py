@@ -11,6 +11,7 @@ from vespa_colbert.rank import fused
 from vespa_colbert.rank.documents import field_tensors
 from vespa_colbert.rank.evaluate import Evaluation
 from vespa_colbert.rank.kept import KeptByTensor
+from vespa_colbert.rank.kernels import queries
 from vespa_colbert.rank.kernels import residual as kernels
 from vespa_colbert.rank.language.parser import parse_expression
 from vespa_colbert.tensor import Tensor, TensorType
@@ -81,11 +82,11 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The numbers of rows that went to the kernel."""
     counted: list[int] = []
 
-    def spy(query: np.ndarray, rows: kernels.Residuals, offsets: np.ndarray) -> np.ndarray:
+    def spy(asked: list[np.ndarray], rows: kernels.Residuals, offsets: np.ndarray) -> np.ndarray:
         counted.append(len(rows.packed))
-        return kernels.max_sim_residuals(query, rows, offsets)
+        return kernels.max_sim_residuals_of_queries(asked, rows, offsets)
 
-    monkeypatch.setattr(fused, "max_sim_residuals", spy)
+    monkeypatch.setattr(fused, "max_sim_residuals_of_queries", spy)
     return counted
 
 
@@ -104,7 +105,7 @@ def test_a_shape_that_is_served_has_the_value_of_the_algebra(
 ) -> None:
     if compiled:
         import_or_skip("numba")
-    monkeypatch.setattr(kernels, "WORTH_COMPILING", 0 if compiled else 2**60)
+    monkeypatch.setattr(queries, "WORTH_COMPILING", 0 if compiled else 2**60)
     given = features(LENGTHS)
     found = scores(SERVED[name], given, 6, uses_kernels=True)
     assert len(served) == 1
@@ -136,7 +137,7 @@ def test_a_vector_without_length_is_never_the_best(
 ) -> None:
     if compiled:
         import_or_skip("numba")
-    monkeypatch.setattr(kernels, "WORTH_COMPILING", 0 if compiled else 2**60)
+    monkeypatch.setattr(queries, "WORTH_COMPILING", 0 if compiled else 2**60)
     given = features([2])
     zero = np.full((2, 16), 0.5, np.float32)  # bits of zeros weigh -0.5 each
     given["constant(c)"] = Tensor.rows(TensorType.parse("tensor<float>(c{},x[16])"), zero)
@@ -172,7 +173,7 @@ def test_lengths_are_measured_once_for_all_queries(monkeypatch: pytest.MonkeyPat
     import_or_skip("numba")
     from vespa_colbert.rank.kernels import residual_loops
 
-    monkeypatch.setattr(kernels, "WORTH_COMPILING", 0)
+    monkeypatch.setattr(queries, "WORTH_COMPILING", 0)
     measured: list[int] = []
     measure = residual_loops.LENGTHS[4]
 

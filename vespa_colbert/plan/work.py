@@ -16,10 +16,10 @@ from vespa_colbert.plan.kernel import (
     kernel_of,
     operands_of,
 )
+from vespa_colbert.rank.compiled import DEFAULT_RERANK_COUNT
 from vespa_colbert.rank.expand import FunctionBody, calls, expand
 from vespa_colbert.rank.language.nodes import Embraced, Node, children
 from vespa_colbert.rank.language.parser import parse_expression
-from vespa_colbert.rank.profile import DEFAULT_RERANK_COUNT
 from vespa_colbert.rank.residuals import as_rebuilt
 from vespa_colbert.rank.result_types import ResultTypes
 from vespa_colbert.rank.shapes import (

@@ -26,6 +26,9 @@ from vespa_colbert.tensor.literal import parse_literal
 __all__ = ["CompiledProfile", "compile_profile", "located"]
 
 NORMALIZERS = ("normalize_linear", "reciprocal_rank", "reciprocal_rank_fusion")
+DEFAULT_RERANK_COUNT = 100
+"""Vespa's rerank-count of a second or global phase that states none."""
+
 DEFAULT_METRIC = "euclidean"
 """Source: attribute distance-metric, Vespa 8.700.24."""
 
@@ -78,6 +81,24 @@ class CompiledProfile:
             "global-phase": self.global_phase,
         }
         return {phase: node for phase, node in found.items() if node is not None}
+
+    @property
+    def rerank_count(self) -> int:
+        """How many hits the second phase ranks again: 0 without one."""
+        phase = self.profile.second_phase
+        if phase is None:
+            return 0
+        if phase.total_rerank_count is not None:
+            return phase.total_rerank_count
+        return DEFAULT_RERANK_COUNT if phase.rerank_count is None else phase.rerank_count
+
+    @property
+    def global_window(self) -> int:
+        """How many hits the global phase ranks again: 0 without one."""
+        phase = self.profile.global_phase
+        if phase is None:
+            return 0
+        return DEFAULT_RERANK_COUNT if phase.rerank_count is None else phase.rerank_count
 
     def tree(self, text: str, where: str) -> Node:
         """Return an expression with the profile's functions in the place of their calls."""

@@ -7,7 +7,7 @@ products. It serves batches: one document by itself is left to the algebra.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -18,13 +18,18 @@ from vespa_colbert.index.rows import DocumentRows
 from vespa_colbert.rank.algebra import DOCUMENTS, is_hidden
 from vespa_colbert.rank.batches import batch_labels, batch_numbers, numbers_of_batch
 from vespa_colbert.rank.centroids import chosen_scores
-from vespa_colbert.rank.kernels import hamming_sums, max_sim, max_sim_bits, max_sim_residuals
+from vespa_colbert.rank.kernels import (
+    hamming_sums_of_queries,
+    max_sim_bits_of_queries,
+    max_sim_of_queries,
+    max_sim_residuals_of_queries,
+)
 from vespa_colbert.rank.language.nodes import Call, Node
-from vespa_colbert.rank.residuals import stored_residuals
+from vespa_colbert.rank.residuals import as_rebuilt, stored_residuals
 from vespa_colbert.rank.shapes import MaxSim, Similarity, as_cells, as_max_sim
 from vespa_colbert.tensor import CellType, Dimension, Tensor, TensorType
 
-__all__ = ["Values", "fused_max_sim"]
+__all__ = ["Values", "fused_max_sim", "fused_max_sims"]
 
 FLOATS = (CellType.BFLOAT16, CellType.FLOAT, CellType.DOUBLE)
 WIDER = {
@@ -100,45 +105,75 @@ def fused_max_sim(node: Node, run: Values) -> Tensor | None:
     shape = None if run.documents == 0 else _shape(node)
     if shape is None:
         return _fused_centroids(node, run)
-    if (rebuilt := _fused_residuals(shape, run)) is not None:
+    found = _of_queries(shape, [run])
+    return None if found is None else found[0]
+
+
+def fused_max_sims(node: Node, runs: Sequence[Values]) -> list[Tensor] | None:
+    """Return the values of a MaxSim for several queries from one call of a kernel.
+
+    Args:
+        node: The tree.
+        runs: The evaluations, one at least, all of the same documents.
+
+    Returns:
+        What ``fused_max_sim`` gives for each, to the last bit; ``None`` where it gives nothing, or
+        where what is compared with the queries may depend on them.
+    """
+    shape = None if runs[0].documents == 0 else _shape(node)
+    if shape is None or not any(map(_is_stored, (shape.left, shape.right), 2 * [shape.component])):
+        return None
+    return _of_queries(shape, runs)
+
+
+def _is_stored(node: Node, component: str) -> bool:
+    """Return whether an operand is cells of documents: the same ones for all queries."""
+    inner = as_cells(node).node
+    is_attribute = isinstance(inner, Call) and inner.name == "attribute"
+    return is_attribute or as_rebuilt(node, component) is not None
+
+
+def _of_queries(shape: MaxSim, runs: Sequence[Values]) -> list[Tensor] | None:
+    """Return the values of a MaxSim for each query; what they are compared with is the same."""
+    if (rebuilt := _fused_residuals(shape, runs)) is not None:
         return rebuilt
     for query, document in ((shape.left, shape.right), (shape.right, shape.left)):
-        field = _field(document, run)
+        field = _field(document, runs[0])
         if field is None or (rows := _rows(field, shape)) is None:
             continue
-        tokens = run.value(query, {})
-        vectors = _query_vectors(tokens, shape, rows, 1 if field.bits is None else 8)
-        if vectors is None or not _is_served(shape, field, tokens.type.cell_type):
+        tokens = [run.value(query, {}) for run in runs]
+        vectors = _vectors_of(tokens, shape, rows, 1 if field.bits is None else 8)
+        if vectors is None or not _is_served(shape, field, tokens[0].type.cell_type):
             return None
-        doubles = CellType.DOUBLE in {tokens.type.cell_type, field.cell_type}
+        doubles = CellType.DOUBLE in {tokens[0].type.cell_type, field.cell_type}
         kind = CellType.DOUBLE if doubles else CellType.FLOAT
         scores = _scores(shape, vectors, field, rows, kind)
-        return _result(scores, rows if len(vectors) else _none_of(rows), kind, run.documents)
+        return _results(scores, vectors, rows, kind, runs[0].documents)
     return None
 
 
-def _fused_residuals(shape: MaxSim, run: Values) -> Tensor | None:
+def _fused_residuals(shape: MaxSim, runs: Sequence[Values]) -> list[Tensor] | None:
     """Return a MaxSim of vectors that are rebuilt from residuals, ``None`` where it is another."""
     if shape.similarity is not Similarity.PRODUCT:
         return None
+    documents = runs[0].documents
     for query, document in ((shape.left, shape.right), (shape.right, shape.left)):
-        if (found := stored_residuals(document, shape, run)) is None:
+        if (found := stored_residuals(document, shape, runs[0])) is None:
             continue
         rows = _Rows(
             values=found.rows.packed,
             offsets=found.offsets,
             dimensions=(DOCUMENTS,),
-            codes=np.arange(run.documents, dtype=np.int64)[:, np.newaxis],
-            labels=(batch_labels(run.documents),),
+            codes=np.arange(documents, dtype=np.int64)[:, np.newaxis],
+            labels=(batch_labels(documents),),
         )
-        tokens = run.value(query, {})
-        vectors = _query_vectors(tokens, shape, rows, found.rows.components)
-        if vectors is None or tokens.type.cell_type is CellType.DOUBLE:
+        tokens = [run.value(query, {}) for run in runs]
+        vectors = _vectors_of(tokens, shape, rows, found.rows.components)
+        if vectors is None or tokens[0].type.cell_type is CellType.DOUBLE:
             return None
-        asked = np.ascontiguousarray(vectors, np.float32)
-        scores = max_sim_residuals(asked, found.rows, found.offsets)
-        counted = rows if len(vectors) else _none_of(rows)
-        return _result(scores, counted, CellType.FLOAT, run.documents)
+        asked = [np.ascontiguousarray(each, np.float32) for each in vectors]
+        scores = max_sim_residuals_of_queries(asked, found.rows, found.offsets)
+        return _results(scores, vectors, rows, CellType.FLOAT, documents)
     return None
 
 
@@ -268,20 +303,45 @@ def _query_vectors(
     return values.reshape(-1, dim)
 
 
+def _vectors_of(
+    tokens: Sequence[Tensor], shape: MaxSim, rows: _Rows, cells_a_value: int
+) -> list[NDArray[Any]] | None:
+    """Return the vectors of each query's tokens, ``None`` where not all are of one type."""
+    found = [_query_vectors(each, shape, rows, cells_a_value) for each in tokens]
+    vectors = [each for each in found if each is not None]
+    is_one_type = len({each.type for each in tokens}) == 1
+    return vectors if is_one_type and len(vectors) == len(tokens) else None
+
+
 def _scores(
-    shape: MaxSim, vectors: NDArray[Any], field: _Field, rows: _Rows, kind: CellType
+    shape: MaxSim, vectors: list[NDArray[Any]], field: _Field, rows: _Rows, kind: CellType
 ) -> NDArray[np.float64]:
-    """Return the sum of the best for each group: (group,) float64."""
+    """Return the sum of the best for each query and group: (query, group) float64."""
     if shape.similarity is not Similarity.PRODUCT:
         distances = np.arange(8 * rows.values.shape[1] + 1, dtype=np.float64)
         inverse = shape.similarity is Similarity.INVERSE_HAMMING
         # The cells that hold them are float.
         worth = (1.0 / (1.0 + distances)).astype(np.float32) if inverse else distances
-        return hamming_sums(vectors, rows.values, rows.offsets, worth.astype(np.float64))
-    query = np.ascontiguousarray(vectors, kind.dtype)
+        sums = worth.astype(np.float64)
+        return hamming_sums_of_queries(vectors, rows.values, rows.offsets, sums)
+    queries = [np.ascontiguousarray(each, kind.dtype) for each in vectors]
     if field.bits is not None:
-        return max_sim_bits(query, rows.values, rows.offsets, BITS[field.bits])
-    return max_sim(query, rows.values, rows.offsets)
+        return max_sim_bits_of_queries(queries, rows.values, rows.offsets, BITS[field.bits])
+    return max_sim_of_queries(queries, rows.values, rows.offsets)
+
+
+def _results(
+    scores: NDArray[np.float64],
+    vectors: list[NDArray[Any]],
+    rows: _Rows,
+    kind: CellType,
+    documents: int,
+) -> list[Tensor]:
+    """Return the scores of each query as the algebra gives them."""
+    return [
+        _result(each, rows if len(asked) else _none_of(rows), kind, documents)
+        for each, asked in zip(scores, vectors, strict=True)
+    ]
 
 
 def _result(scores: NDArray[np.float64], rows: _Rows, kind: CellType, documents: int) -> Tensor:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
 
 from vespa_colbert.rank.algebra import user_dimensions
+from vespa_colbert.rank.compiled import located
 from vespa_colbert.rank.features.run import FeatureRun
+from vespa_colbert.rank.features.values import Features
 from vespa_colbert.rank.language.nodes import Node
+from vespa_colbert.rank.phases import Ranked
 from vespa_colbert.tensor import Tensor, TensorType
 
-__all__ = ["FeatureValues", "Hit", "values_by_document"]
+__all__ = ["FeatureValues", "Hit", "ranked_hits", "values_by_document"]
 
 FeatureValues: TypeAlias = Mapping[str, float | Tensor]
 
@@ -35,6 +38,54 @@ class Hit:
     relevance: float
     match_features: FeatureValues
     summary_features: FeatureValues = field(default_factory=dict)
+
+
+def ranked_hits(best: Ranked, run: Features, ranked: Features, ids: Sequence[str]) -> list[Hit]:
+    """Return hits with their match and summary features.
+
+    Args:
+        best: The hits, best first.
+        run: Their features.
+        ranked: Those of all documents that the first phase ranked; what it computed is taken.
+        ids: Of all documents.
+    """
+    profile = run.profile
+    match, summary = (
+        _values(run, ranked, nodes, f"{profile.where}, {place}")
+        for nodes, place in (
+            (profile.match_features, "match-features"),
+            (profile.summary_features, "summary-features"),
+        )
+    )
+    return [
+        Hit(
+            id=ids[position],
+            position=position,
+            relevance=float(score),
+            match_features={name: values[row] for name, values in match.items()},
+            summary_features={name: values[row] for name, values in summary.items()},
+        )
+        for row, (position, score) in enumerate(
+            zip(best.positions.tolist(), best.scores.tolist(), strict=True)
+        )
+    ]
+
+
+def _values(
+    run: Features, ranked: Features, nodes: Mapping[str, Node], where: str
+) -> dict[str, list[float | Tensor]]:
+    """Return name → a value a hit; what the first phase computed is not done again."""
+    found: dict[str, list[float | Tensor]] = {}
+    by_position = np.argsort(ranked.positions, kind="stable")
+    places = np.searchsorted(ranked.positions, run.positions, sorter=by_position)
+    chosen = by_position[places]
+    with located(where):
+        for name, node in nodes.items():
+            if ranked.knows(node) and run.types.of(node).is_number:
+                found[name] = ranked.numbers_of(node)[chosen].tolist()
+            else:
+                found[name] = values_by_document(run, node)
+    return found
 
 
 def values_by_document(run: FeatureRun, node: Node) -> list[float | Tensor]:

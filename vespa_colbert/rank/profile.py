@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self, TypeAlias
 
@@ -22,9 +22,9 @@ from vespa_colbert.rank.expand import calls
 from vespa_colbert.rank.features.bm25 import require_bm25, require_texts
 from vespa_colbert.rank.features.onnx import OpenOnnx
 from vespa_colbert.rank.features.table import FEATURES, REFUSED
-from vespa_colbert.rank.features.values import Features
+from vespa_colbert.rank.features.values import Features, share_max_sims
 from vespa_colbert.rank.features.vectors import found_by_vectors
-from vespa_colbert.rank.hits import Hit, values_by_document
+from vespa_colbert.rank.hits import Hit, ranked_hits, values_by_document
 from vespa_colbert.rank.language.nodes import Call, Node
 from vespa_colbert.rank.phases import (
     Ranked,
@@ -45,8 +45,8 @@ __all__ = ["Hit", "NearestNeighbor", "RankQuery", "Ranker"]
 Scores: TypeAlias = NDArray[np.float64]
 Positions: TypeAlias = NDArray[np.int64]
 
-DEFAULT_RERANK_COUNT = 100
-"""Vespa's rerank-count of a second or global phase that states none."""
+QUERIES_AT_ONCE = 64
+"""Whose scores of all documents are held together, if there is room for them."""
 
 NO_HITS = np.zeros(0, np.int64)
 
@@ -200,16 +200,68 @@ class Ranker:
         Raises:
             ExpressionError: If a feature has no value; nothing scores 0 instead.
         """
-        positions = self.candidates(query) if candidates is None else candidates
+        (found,) = self.rank_all([query], hits=hits, candidates=[candidates])
+        return found
+
+    def rank_all(
+        self,
+        queries: Sequence[RankQuery],
+        *,
+        hits: int = 10,
+        candidates: Sequence[Positions | None] | None = None,
+    ) -> list[list[Hit]]:
+        """Return the best hits of each query, the same as ``rank`` returns for it.
+
+        Where queries rank all documents, kernels take the tokens of many together. That saves time
+        where a query has fewer tokens than the 32 that a kernel compares at once, or more.
+
+        Args:
+            queries: Words and tensors.
+            hits: How many to return of each.
+            candidates: Positions to rank, for each query; what it matches when absent.
+
+        Raises:
+            ExpressionError: If a feature has no value; nothing scores 0 instead.
+        """
         self._require_types()
-        self._require_no_limit(len(positions))
-        run = self.run(query, positions)
-        window = self._global_window
+        given = candidates or [None] * len(queries)
+        asked = list(zip(queries, given, strict=True))
+        at_once = max(1, min(QUERIES_AT_ONCE, self.most_bytes // (8 * len(self.documents) + 1)))
+        found = []
+        for start in range(0, len(asked), at_once):
+            found += self._ranked_together(asked[start : start + at_once], hits)
+        return found
+
+    def _ranked_together(
+        self, asked: Sequence[tuple[RankQuery, Positions | None]], hits: int
+    ) -> list[list[Hit]]:
+        """Return the best hits of a few queries."""
+        runs = []
+        for query, candidates in asked:
+            positions = self.candidates(query) if candidates is None else candidates
+            self._require_no_limit(len(positions))
+            runs.append(self.run(query, positions))
+        everything = self.documents.everything
+        shared = [run for run in runs if np.array_equal(run.positions, everything)]
+        if len(shared) > 1:
+            share_max_sims(self.compiled.first, shared)
+        found = []
+        for (query, _candidates), run in zip(asked, runs, strict=True):
+            found.append(self._ranked(query, run, hits))
+            run.forget()
+        return found
+
+    def _ranked(self, query: RankQuery, run: Features, hits: int) -> list[Hit]:
+        """Return the best hits of a query."""
+        window = self.compiled.global_window
         found = self._on_node(query, run, max(hits, window))
         if window and len(found.positions):
             found = self._globally(query, found, window)
         best = found.best(np.arange(min(hits, len(found.positions))))
-        return self._hits(query, run, best) if len(best.positions) else []
+        if not len(best.positions):
+            return []
+        shown = self.run(query, best.positions, first_phase=best.first_phase)
+        return ranked_hits(best, shown, run, self.documents.ids)
 
     def rank_on_node(
         self, query: RankQuery, features: Sequence[str], *, hits: int = 10
@@ -223,7 +275,7 @@ class Ranker:
         """
         self._require_types()
         run = self.run(query, self.candidates(query))
-        found = self._on_node(query, run, max(hits, self._global_window))
+        found = self._on_node(query, run, max(hits, self.compiled.global_window))
         if not len(found.positions):
             return []
         best = self.run(query, found.positions, first_phase=found.first_phase)
@@ -284,7 +336,7 @@ class Ranker:
         return found.best(order(found.scores, found.positions)[:most])
 
     def _rescored(self, query: RankQuery, found: Ranked, second: Node) -> Ranked:
-        places = order(found.scores, found.positions)[: self._rerank_count]
+        places = order(found.scores, found.positions)[: self.compiled.rerank_count]
         if not len(places):
             return found
         run = self.run(query, found.positions[places], first_phase=found.first_phase[places])
@@ -312,60 +364,6 @@ class Ranker:
         if (limit := phase.drop_limit) is not None:
             found = found.best(np.flatnonzero(~(scores <= limit)))
         return found.best(order(found.scores, np.arange(len(found.positions))))
-
-    def _hits(self, query: RankQuery, ranked: Features, best: Ranked) -> list[Hit]:
-        run = self.run(query, best.positions, first_phase=best.first_phase)
-        both = [
-            self._values(ranked, run, features, place)
-            for features, place in (
-                (self.compiled.match_features, "match-features"),
-                (self.compiled.summary_features, "summary-features"),
-            )
-        ]
-        return [
-            Hit(
-                id=self.documents.ids[position],
-                position=position,
-                relevance=float(score),
-                match_features={name: values[row] for name, values in both[0].items()},
-                summary_features={name: values[row] for name, values in both[1].items()},
-            )
-            for row, (position, score) in enumerate(
-                zip(best.positions.tolist(), best.scores.tolist(), strict=True)
-            )
-        ]
-
-    def _values(
-        self, ranked: Features, run: Features, features: Mapping[str, Node], place: str
-    ) -> dict[str, list[float | Tensor]]:
-        """Return name → a value a hit; what the first phase computed is not done again."""
-        found: dict[str, list[float | Tensor]] = {}
-        by_position = np.argsort(ranked.positions, kind="stable")
-        places = np.searchsorted(ranked.positions, run.positions, sorter=by_position)
-        chosen = by_position[places]
-        with located(f"{self.compiled.where}, {place}"):
-            for name, node in features.items():
-                if ranked.knows(node) and self._types.of(node).is_number:
-                    found[name] = ranked.numbers_of(node)[chosen].tolist()
-                else:
-                    found[name] = values_by_document(run, node)
-        return found
-
-    @property
-    def _rerank_count(self) -> int:
-        second = self.profile.second_phase
-        if second is None:
-            return 0
-        if second.total_rerank_count is not None:
-            return second.total_rerank_count
-        return DEFAULT_RERANK_COUNT if second.rerank_count is None else second.rerank_count
-
-    @property
-    def _global_window(self) -> int:
-        phase = self.profile.global_phase
-        if phase is None:
-            return 0
-        return DEFAULT_RERANK_COUNT if phase.rerank_count is None else phase.rerank_count
 
     def run(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,13 +15,13 @@ from vespa_colbert.rank.expand import calls
 from vespa_colbert.rank.features.name import read_feature_name
 from vespa_colbert.rank.features.run import FeatureRun
 from vespa_colbert.rank.features.table import FEATURES, REFUSED, Value
-from vespa_colbert.rank.fused import fused_max_sim
+from vespa_colbert.rank.fused import fused_max_sim, fused_max_sims
 from vespa_colbert.rank.language.nodes import Node
 from vespa_colbert.rank.profile_types import ProfileTypes
 from vespa_colbert.rank.working_set import MOST_BYTES, WorkingSet
 from vespa_colbert.tensor import Tensor
 
-__all__ = ["Features"]
+__all__ = ["Features", "share_max_sims"]
 
 BY_PART = frozenset({
     "attribute",
@@ -192,3 +192,23 @@ class Features(FeatureRun):
         if not isinstance(found, Tensor):
             return {}
         return dict(zip(found.type.mapped, map(len, found.labels), strict=True))
+
+
+def share_max_sims(node: Node, runs: Sequence[Features]) -> None:
+    """Compute every MaxSim of a tree that kernels serve, for several queries at once.
+
+    Args:
+        node: The tree, which is evaluated afterwards.
+        runs: Its features, those of a query each, all of the same documents.
+    """
+    evaluations = [run.evaluation for run in runs]
+    shared: list[dict[Node, Tensor]] = [{} for _ in runs]
+    for call in set(calls(node)):
+        try:
+            found = fused_max_sims(call, evaluations)
+        except VespaColbertError:
+            continue  # said, with its place, where the tree is evaluated
+        for known, value in zip(shared, found or (), strict=False):
+            known[call] = value
+    for evaluation, known in zip(evaluations, shared, strict=True):
+        evaluation.given = known.get

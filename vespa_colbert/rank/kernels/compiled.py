@@ -1,4 +1,7 @@
-"""The kernels compiled by numba: sums and maxima in registers, no matrix of scores.
+"""The kernels compiled by numba: sums and maxima in registers, no matrix of products.
+
+Queries are scored together: their tokens lie end to end, and a block of 32 of them takes as long as
+one. What a query gets is the same to the last bit whichever others are with it.
 
 Source: SumMaxDotProductFunction and SumMaxInvHammingFunction, Vespa 8.700.24 (float products, sum
 over query tokens in double).
@@ -6,8 +9,9 @@ over query tokens in double).
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,15 +37,23 @@ SHARES_A_THREAD = 64
 
 
 class Query(NamedTuple):
-    """Query tokens as tiles take them.
+    """The tokens of one query, or of several end to end, as tiles take them.
+
+    Numba's cache on disk names this class: were it called otherwise, older caches would not open.
 
     Attributes:
         blocks: (block, line, 32), zero past the last query token.
-        tokens: How many there are.
+        owners: (query token,) int64, which query each belongs to.
     """
 
     blocks: NDArray[Any]
-    tokens: int
+    owners: NDArray[np.int64]
+
+    def by_block(self) -> Iterator[Query]:
+        """Yield each block by itself."""
+        for block in range(len(self.blocks)):
+            own = slice(block * LANES, (block + 1) * LANES)
+            yield Query(self.blocks[block : block + 1], self.owners[own])
 
 
 class Shares(NamedTuple):
@@ -59,46 +71,47 @@ class Shares(NamedTuple):
 
 
 def max_sim(
-    query: NDArray[np.float32], rows: NDArray[Any], offsets: NDArray[np.int64]
+    queries: Sequence[NDArray[np.float32]], rows: NDArray[Any], offsets: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Return Σ_qt max_dt Σ_x query·row for each document.
+    """Return Σ_qt max_dt Σ_x query·row for each query and document.
 
     Args:
-        query: (query token, dim) float32.
+        queries: (query token, dim) float32 each.
         rows: (row, dim) float32, int8, or uint16 for bfloat16 cells.
         offsets: (document + 1,) int64.
 
     Returns:
-        (document,) float64; 0 for a document without rows.
+        (query, document) float64; 0 for a document without rows.
     """
     compute = float_scores if rows.dtype == np.float32 else widened_scores
-    scores = np.zeros(len(offsets) - 1)
-    arguments = (np.ascontiguousarray(rows), offsets, _query(query.T, np.float32), scores)
-    _in_shares(offsets, lambda shares: compute(*arguments, shares))
+    scores, asked = _zeros(queries, offsets), _query(queries, np.float32)
+    arguments = (np.ascontiguousarray(rows), offsets, asked, scores)
+    _in_shares(offsets, functools.partial(compute, *arguments))
     return scores
 
 
 def max_sim_bits(
-    query: NDArray[np.float32],
+    queries: Sequence[NDArray[np.float32]],
     packed: NDArray[np.int8],
     offsets: NDArray[np.int64],
     cells_of_byte: NDArray[np.float32],
 ) -> NDArray[np.float64]:
-    """Return MaxSim of a float query against what the bits of the rows stand for.
+    """Return MaxSim of float queries against what the bits of the rows stand for.
 
     Args:
-        query: (query token, 8 · byte) float32.
+        queries: (query token, 8 · byte) float32 each.
         packed: (row, byte) int8.
         offsets: (document + 1,) int64.
         cells_of_byte: (256, 8) float32, the cells that each byte stands for.
 
     Returns:
-        (document,) float64; 0 for a document without rows.
+        (query, document) float64; 0 for a document without rows.
     """
-    scores = np.zeros(len(offsets) - 1)
-    tables = _tables(_query(query.T, np.float32), cells_of_byte)
+    scores = _zeros(queries, offsets)
     rows = np.ascontiguousarray(packed).view(np.uint8)
-    _in_shares(offsets, lambda shares: table_scores(rows, offsets, tables, scores, shares))
+    for block in _query(queries, np.float32).by_block():  # the cache holds the tables of one
+        arguments = (rows, offsets, _tables(block, cells_of_byte), scores)
+        _in_shares(offsets, functools.partial(table_scores, *arguments))
     return scores
 
 
@@ -112,33 +125,37 @@ def _tables(query: Query, cells_of_byte: NDArray[np.float32]) -> Query:
     tables = _aligned((blocks, dim // 8, 256, LANES), np.float32)
     with np.errstate(all="ignore"):
         np.matmul(cells_of_byte, query.blocks.reshape(blocks, dim // 8, 8, LANES), out=tables)
-    return Query(tables.reshape(blocks, dim // 8 * 256, LANES), query.tokens)
+    return Query(tables.reshape(blocks, dim // 8 * 256, LANES), query.owners)
 
 
 def hamming_sums(
-    query: NDArray[np.int8],
+    queries: Sequence[NDArray[np.int8]],
     packed: NDArray[np.int8],
     offsets: NDArray[np.int64],
     values: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return Σ_qt of the value of the smallest Hamming distance, for each document.
+    """Return Σ_qt of the value of the smallest Hamming distance, for each query and document.
 
     Args:
-        query: (query token, byte) int8.
+        queries: (query token, byte) int8 each.
         packed: (row, byte) int8.
         offsets: (document + 1,) int64.
         values: (8 · byte + 1,) float64, what each distance is worth.
 
     Returns:
-        (document,) float64; 0 for a document without rows.
+        (query, document) float64; 0 for a document without rows.
     """
     word = widest_word(packed.shape[1])
-    asked = np.ascontiguousarray(query).view(word).astype(np.uint64)
+    words = [np.ascontiguousarray(each).view(word) for each in queries]
     rows = np.ascontiguousarray(packed).view(word)
-    scores = np.zeros(len(offsets) - 1)
-    arguments = (rows, offsets, _query(asked.T, np.uint64), values, scores)
-    _in_shares(offsets, lambda shares: hamming_scores(*arguments, shares))
+    scores = _zeros(queries, offsets)
+    arguments = (rows, offsets, _query(words, np.uint64), values, scores)
+    _in_shares(offsets, functools.partial(hamming_scores, *arguments))
     return scores
+
+
+def _zeros(queries: Sequence[NDArray[Any]], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.zeros((len(queries), len(offsets) - 1))
 
 
 def _in_shares(offsets: NDArray[np.int64], compute: Callable[[Shares], object]) -> None:
@@ -149,15 +166,17 @@ def _in_shares(offsets: NDArray[np.int64], compute: Callable[[Shares], object]) 
     in_threads(lambda: compute(shares), threads, lambda: all_are_served(shares))
 
 
-def _query(columns: NDArray[Any], dtype: type[np.generic]) -> Query:
-    """Return (line, query token) as tiles take them."""
-    lines, tokens = columns.shape
-    blocks = _aligned((-(-tokens // LANES), lines, LANES), dtype)
+def _query(queries: Sequence[NDArray[Any]], dtype: type[np.generic]) -> Query:
+    """Return queries of (query token, line) as tiles take them."""
+    tokens = queries[0] if len(queries) == 1 else np.concatenate(queries)
+    owners = np.repeat(np.arange(len(queries)), list(map(len, queries)))
+    count, lines = tokens.shape
+    blocks = _aligned((-(-count // LANES), lines, LANES), dtype)
     blocks.fill(0)
     for block, part in enumerate(blocks):
-        taken = columns[:, block * LANES : (block + 1) * LANES]
+        taken = tokens[block * LANES : (block + 1) * LANES].T
         part[:, : taken.shape[1]] = taken
-    return Query(blocks, tokens)
+    return Query(blocks, owners)
 
 
 def _aligned(shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:

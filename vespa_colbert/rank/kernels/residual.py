@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -17,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vespa_colbert.rank.kernels import blocked
-from vespa_colbert.rank.kernels.choice import WORTH_COMPILING
 from vespa_colbert.rank.kernels.parallel import Part, in_parts
+from vespa_colbert.rank.kernels.queries import is_worth, scores_of_queries
 
-__all__ = ["Residuals", "max_sim_residuals"]
+__all__ = ["Residuals", "max_sim_residuals", "max_sim_residuals_of_queries"]
 
 logger = logging.getLogger(__name__)
 
@@ -103,41 +104,57 @@ class Residuals:
 def max_sim_residuals(
     query: NDArray[np.float32], rows: Residuals, offsets: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Return Σ_qt max_dt Σ_x query·row for each document.
+    """Return Σ_qt max_dt Σ_x query·row for each document: (document,) float64.
+
+    Of one query; see ``max_sim_residuals_of_queries``.
+    """
+    scores: NDArray[np.float64] = max_sim_residuals_of_queries([query], rows, offsets)[0]
+    return scores
+
+
+def max_sim_residuals_of_queries(
+    queries: Sequence[NDArray[np.float32]], rows: Residuals, offsets: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return Σ_qt max_dt Σ_x query·row for each query and document.
 
     Args:
-        query: (query token, dim) float32.
+        queries: (query token, dim) float32 each.
         rows: The token vectors of all documents.
         offsets: (document + 1,) int64, where each document's rows begin and end.
 
     Returns:
-        (document,) float64; 0 for a document without rows or a query without tokens.
+        (query, document) float64; 0 for a document without rows or a query without tokens.
     """
-    if len(query) == 0 or len(rows.packed) == 0:
-        return np.zeros(len(offsets) - 1)
-    if query.size * len(rows.packed) >= WORTH_COMPILING and (kernels := _numba_kernels()):
-        return _compiled(kernels, query, rows, offsets)
-    return blocked.max_sim_of(query, offsets, rows.rebuilt, query.dtype)
+    return scores_of_queries(
+        queries,
+        offsets,
+        is_compiled=lambda query: is_worth(query, rows.packed),
+        kernels=_numba_kernels,
+        together=lambda kernels, asked: _compiled(kernels, asked, rows, offsets),
+        alone=lambda query: blocked.max_sim_of(query, offsets, rows.rebuilt, query.dtype),
+    )
 
 
 def _compiled(
     kernels: ModuleType,
-    query: NDArray[np.float32],
+    queries: Sequence[NDArray[np.float32]],
     rows: Residuals,
     offsets: NDArray[np.int64],
 ) -> NDArray[np.float64]:
     """Return the scores by numba's kernel, 32 query tokens at a time."""
-    scores = np.zeros(len(offsets) - 1)
+    scores = np.zeros((len(queries), len(offsets) - 1))
     (packed, cells), (centroids, vectors) = rows.tables, rows.used
     stored = (packed, centroids, rows.scales, offsets)
-    for start in range(0, len(query), LANES):
-        tokens = query[start : start + LANES]
-        lanes = np.zeros((LANES, query.shape[1]), np.float32)
+    every = np.concatenate(queries)
+    owners = np.repeat(np.arange(len(queries)), list(map(len, queries)))
+    for start in range(0, len(every), LANES):
+        tokens = every[start : start + LANES]
+        lanes = np.zeros((LANES, every.shape[1]), np.float32)
         lanes[: len(tokens)] = tokens
-        lines = _tables(lanes, cells), vectors @ lanes.T
+        lines = _tables(lanes, cells), vectors @ lanes.T, owners[start : start + LANES]
 
-        def score(part: Part, lines: Any = lines, count: int = len(tokens)) -> None:
-            kernels.residual_scores(stored, *lines, count, part, scores)
+        def score(part: Part, lines: Any = lines) -> None:
+            kernels.residual_scores(stored, *lines, part, scores)
 
         in_parts(offsets, score)
     return scores

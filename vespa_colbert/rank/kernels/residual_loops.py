@@ -120,9 +120,12 @@ tile_of_rows, tile_of_one = _tile(ROWS_A_TILE), _tile(1)
 
 @_compiled
 def residual_scores(
-    stored: Any, tables: Any, products: Any, tokens: int, part: Any, scores: Any
+    stored: Any, tables: Any, products: Any, owners: Any, part: Any, scores: Any
 ) -> None:
-    """Add MaxSim of documents ``part[0]`` to ``part[1] - 1`` to scores (document,) float64."""
+    """Add MaxSim of documents ``part[0]`` to ``part[1] - 1`` to scores (query, document) float64.
+
+    ``owners`` (lane,) int64 says which query each lane belongs to.
+    """
     packed, centroids, scales, offsets = stored
     best = np.empty(LANES, np.float32)
     lines = (tables, products, best)
@@ -137,8 +140,8 @@ def residual_scores(
         while row < end:
             tile_of_one(packed, centroids, scales, lines, row)
             row += 1
-        for lane in range(tokens):
-            scores[document] += best[lane]
+        for lane in range(len(owners)):
+            scores[owners[lane], document] += best[lane]
 
 
 def _lengths(components: int) -> Any:

@@ -7,9 +7,9 @@ processor has. Compiled from loops in Python they would be loaded and stored at 
 A tile is called with rows (row, width), the first of them, queries (block, line, 32), the block,
 and best (32,), in which it leaves what wins against what was there.
 
-A loop scores the documents that its thread takes; a document's score depends on nothing but its own
-rows and the query. All of this is one file because numba compiles again when the file of a loop
-changes.
+A loop scores the documents that its thread takes. The lanes of a block may belong to several
+queries; a score depends on nothing but the document's own rows and the query's own tokens. All of
+this is one file because numba compiles again when the file of a loop changes.
 """
 
 from __future__ import annotations
@@ -301,16 +301,16 @@ def _best_products(rows: Any, start: int, end: int, query: Any, block: int, best
 
 
 @_compiled
-def _sum_of(best: Any, block: int, tokens: int) -> float:
-    total = 0.0
-    for lane in range(min(LANES, tokens - LANES * block)):
-        total += best[lane]
-    return total
+def _add(best: Any, block: int, owners: Any, document: int, scores: Any) -> None:
+    """Add what wins to the score of each lane's query, one after the other, wherever it stands."""
+    first = LANES * block
+    for lane in range(min(LANES, len(owners) - first)):
+        scores[owners[first + lane], document] += best[lane]
 
 
 @_compiled
 def float_scores(rows: Any, offsets: Any, query: Any, scores: Any, shares: Any) -> None:
-    """Put MaxSim of float32 rows into scores (document,) float64, zero before."""
+    """Put MaxSim of float32 rows into scores (query, document) float64, zero before."""
     best = np.empty(LANES, np.float32)
     document = _following(shares, -1)
     while document < shares.documents:
@@ -319,7 +319,7 @@ def float_scores(rows: Any, offsets: Any, query: Any, scores: Any, shares: Any) 
             for block in range(len(query.blocks)):
                 best[:] = -np.inf
                 _best_products(rows, start, end, query, block, best)
-                scores[document] += _sum_of(best, block, query.tokens)
+                _add(best, block, query.owners, document, scores)
         document = _following(shares, document)
 
 
@@ -340,7 +340,7 @@ def widened_scores(rows: Any, offsets: Any, query: Any, scores: Any, shares: Any
                         for component in range(rows.shape[1]):
                             wide[place, component] = widened(rows[row + place, component])
                     _best_products(wide, 0, count, query, block, best)
-                scores[document] += _sum_of(best, block, query.tokens)
+                _add(best, block, query.owners, document, scores)
         document = _following(shares, document)
 
 
@@ -361,7 +361,7 @@ def table_scores(rows: Any, offsets: Any, query: Any, scores: Any, shares: Any) 
                 while row < end:
                     table_one(rows, row, query.blocks, block, best)
                     row += 1
-                scores[document] += _sum_of(best, block, query.tokens)
+                _add(best, block, query.owners, document, scores)
         document = _following(shares, document)
 
 
@@ -381,6 +381,7 @@ def hamming_scores(
                     hamming_pair(rows, row, query.blocks, block, nearest)
                 if (end - start) % 2:
                     hamming_one(rows, end - 1, query.blocks, block, nearest)
-                for lane in range(min(LANES, query.tokens - LANES * block)):
-                    scores[document] += values[nearest[lane]]
+                first = LANES * block
+                for lane in range(min(LANES, len(query.owners) - first)):
+                    scores[query.owners[first + lane], document] += values[nearest[lane]]
         document = _following(shares, document)
