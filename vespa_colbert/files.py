@@ -28,6 +28,7 @@ __all__ = [
     "atomic_file",
     "atomic_folder",
     "changed_files",
+    "check_replaceable",
     "continued_file",
     "digest_file",
     "sync_folder",
@@ -188,7 +189,7 @@ def atomic_folder(
         path.parent.mkdir(parents=True, exist_ok=True)
         with _lock(path):
             _sweep(path)
-            _check_replaceable(path, is_ours)
+            check_replaceable(path, is_ours)
             part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
             try:
                 yield part
@@ -214,7 +215,7 @@ def _resolved(path: Path) -> Path:
         ) from error
 
 
-def _check_replaceable(path: Path, is_ours: Callable[[Path], bool]) -> None:
+def check_replaceable(path: Path, is_ours: Callable[[Path], bool]) -> None:
     """Return nothing if a new folder may take the place of what stands at ``path``.
 
     Raises:

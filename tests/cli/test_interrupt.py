@@ -52,5 +52,6 @@ def test_embed_stopped_in_the_middle_leaves_nothing_under_its_name(
 
     assert process.returncode == code
     assert "Traceback" not in err
+    assert ("error: interrupted; nothing was left half-written" in err) == (code == 130)
     assert not index.exists()
     assert not (tmp_path / "feed.jsonl").exists()

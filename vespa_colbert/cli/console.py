@@ -38,9 +38,9 @@ class Console:
         def advance(done: int) -> None:
             nonlocal last
             now = time.monotonic()
-            if now - last >= EVERY_SECONDS or done == total:
+            if done and (now - last >= EVERY_SECONDS or done == total):
                 last = now
-                rate = max(done, 1e-9) / max(now - started, 1e-9)
+                rate = done / max(now - started, 1e-9)
                 left = (total - done) / rate
                 self.say(f"  {label}: {done}/{total}, {rate:.1f}/s, {left:.0f} s left")
 
@@ -54,14 +54,24 @@ def _bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        ProgressColumn,
+        Task,
         TextColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
+
+    class RateColumn(ProgressColumn):
+        """Items a second, once they are known."""
+
+        def render(self, task: Task) -> Text:
+            return Text("" if task.speed is None else f"{task.speed:.1f}/s")
 
     columns = (
         TextColumn("  {task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        RateColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=RichConsole(stderr=True)) as progress:

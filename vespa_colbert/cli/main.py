@@ -16,7 +16,7 @@ from vespa_colbert.errors import ParityError, VespaColbertError
 
 __all__ = ["app", "main"]
 
-FAILED, PARITY, INTERRUPTED = 1, 3, 130
+FAILED, PARITY = 1, 3
 
 VERBS = (
     "demo",
@@ -103,13 +103,19 @@ def main() -> None:
     except VespaColbertError as error:
         fail(_text(error))
         sys.exit(FAILED)
-    except KeyboardInterrupt:
-        fail("interrupted; nothing was left half-written")
-        sys.exit(INTERRUPTED)
+    except SystemExit as ended:
+        if _is_interrupt(ended):
+            fail("interrupted; nothing was left half-written, run it again")
+        raise
     except BrokenPipeError:
         # The reader of our output went away, as `| head` does: nobody is left to be told.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILED)
+
+
+def _is_interrupt(ended: SystemExit) -> bool:
+    """Return whether Ctrl-C ended the command, of which typer leaves an exit code alone."""
+    return isinstance(getattr(ended.__context__, "__cause__", None), KeyboardInterrupt)
 
 
 def _text(error: Exception) -> str:

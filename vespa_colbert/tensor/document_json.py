@@ -276,27 +276,38 @@ def tensor_to_json(tensor: Tensor, *, hexadecimal: bool = False) -> dict[str, An
     infinities as null.
     """
     kind = tensor.type
-    is_hex = hexadecimal and bool(kind.indexed)
-    blocks = [_block(block, kind.cell_type, is_hex=is_hex) for block in tensor.values]
-    addresses = list(tensor.addresses())
-    if len(set(addresses)) < len(addresses):
+    mapped, indexed = kind.mapped, kind.indexed
+    is_hex = hexadecimal and bool(indexed)
+    blocks = _hex_blocks(tensor) if is_hex else [_block(block) for block in tensor.values]
+    if not mapped:
+        return {"values": blocks[0] if indexed else blocks}
+    form, inside = ("blocks", "values") if indexed else ("cells", "value")
+    columns = [
+        [labels[code] for code in codes]
+        for labels, codes in zip(tensor.labels, tensor.codes.T.tolist(), strict=True)
+    ]
+    found: dict[Any, Any] = dict(
+        zip(columns[0] if len(mapped) == 1 else zip(*columns, strict=True), blocks, strict=True)
+    )
+    if len(found) < len(blocks):
         raise ArrayError(f"{kind}: an address occurs twice")
-    if not kind.mapped:
-        return {"values": blocks[0] if kind.indexed else blocks}
-    form, inside = ("blocks", "values") if kind.indexed else ("cells", "value")
-    if len(kind.mapped) == 1:
-        return {form: {label: one for (label,), one in zip(addresses, blocks, strict=True)}}
+    if len(mapped) == 1:
+        return {form: found}
     return {
         form: [
-            {"address": dict(zip(kind.mapped, address, strict=True)), inside: one}
-            for address, one in zip(addresses, blocks, strict=True)
+            {"address": dict(zip(mapped, address, strict=True)), inside: one}
+            for address, one in found.items()
         ]
     }
 
 
-def _block(block: NDArray[Any], cell_type: CellType, *, is_hex: bool) -> Any:
-    if is_hex:
-        return hex_of_cells(block, cell_type)
+def _hex_blocks(tensor: Tensor) -> list[str]:
+    digits = hex_of_cells(tensor.values, tensor.type.cell_type)
+    width = len(digits) // max(1, len(tensor.values))
+    return [digits[start : start + width] for start in range(0, len(digits), width or 1)]
+
+
+def _block(block: NDArray[Any]) -> Any:
     return block.tolist() if np.isfinite(block).all() else _spelled(block.tolist())
 
 

@@ -98,8 +98,8 @@ class Tensor:
         """
         if len(tensor_type.mapped) != 1:
             raise TensorTypeError(f"{tensor_type}: expected exactly one mapped dimension")
-        names = tuple(str(row) for row in range(len(values))) if labels is None else tuple(labels)
-        if len(set(names)) < len(names):
+        names = tuple(map(str, range(len(values)))) if labels is None else tuple(labels)
+        if labels is not None and len(set(names)) < len(names):
             raise ArrayError(f"{tensor_type}: a label occurs twice")
         if len(names) != len(values):
             raise ArrayError(f"{tensor_type}: expected {len(values)} labels, got {len(names)}")

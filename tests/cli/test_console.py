@@ -1,0 +1,57 @@
+"""Progress: a line now and then into a pipe, a bar with rate and remaining time on a terminal."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import re
+import sys
+import types
+
+import pytest
+
+from vespa_colbert.cli import console
+from vespa_colbert.cli.console import Console
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten seconds pass between two looks at the clock."""
+    ticks = itertools.count(0.0, 10.0)
+    monkeypatch.setattr(console, "time", types.SimpleNamespace(monotonic=lambda: next(ticks)))
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_pipe_gets_lines_with_rate_and_remaining_time(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Console().track("embedding", 100) as progress:
+        progress(0)
+        progress(50)
+        progress(100)
+
+    assert capsys.readouterr().err.splitlines() == [
+        "  embedding: 50/100, 2.5/s, 20 s left",
+        "  embedding: 100/100, 3.3/s, 0 s left",
+    ]
+
+
+def test_a_terminal_gets_a_bar_with_rate_and_remaining_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    monkeypatch.setitem(os.environ, "TERM", "xterm")
+    monkeypatch.setitem(os.environ, "COLUMNS", "100")
+
+    with Console().track("embedding", 100) as progress:
+        for done in range(0, 101, 10):
+            progress(done)
+
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+    assert "embedding" in shown
+    assert re.search(r"100/100 +[0-9]+\.[0-9]/s +0:00:", shown), shown
