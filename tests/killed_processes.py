@@ -1,4 +1,4 @@
-"""Runs of something that writes a folder, killed at many moments, each in a forked process.
+"""Runs of something that writes a folder, killed or failing at many moments, each in a fork.
 
 A process that has imported what the runs need answers requests: heavy imports happen once. Its
 module calls ``answer`` at its end; ``ask`` runs that module and returns its answer.
@@ -6,6 +6,8 @@ module calls ``answer`` at its end; ``ask`` runs that module and returns its ans
 
 from __future__ import annotations
 
+import errno
+import functools
 import json
 import os
 import resource
@@ -14,10 +16,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from vespa_colbert import files
 
 __all__ = ["Target", "answer", "as_nobody", "ask"]
 
@@ -34,6 +38,8 @@ TOUCHING = {
     "shutil.rmtree",
     "tempfile.mkdtemp",
 }
+REFUSED = TOUCHING - {"os.remove", "os.rmdir", "shutil.rmtree"}
+"""What a disk that is full refuses; what is removed needs no room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +74,12 @@ def ask(module: str, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def answer(target_of: Callable[[dict[str, Any]], Target]) -> None:
-    """Answer the request on stdin: runs that are killed, and runs on a full disk."""
+    """Answer the request on stdin: runs that are killed, that fail, and on a full disk."""
     request = json.load(sys.stdin)
     target = target_of(request)
     sizes = request.get("sizes", ())
     found = {
+        "failed": list(failed_runs(target, request.get("failures", ()))),
         "full": [with_full_disk(target, size) for size in sizes],
         "runs": list(killed_runs(target, request)) if request.get("moments") else [],
     }
@@ -123,6 +130,69 @@ def killing(output: Path, step: int) -> Callable[[str, tuple[Any, ...]], None]:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     return hook
+
+
+def failed_runs(target: Target, failures: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Yield what a run says whose n-th opening to write, sync, rename or new folder fails."""
+    before = saved(target.output)
+    for number in failures:
+        said = told(functools.partial(failing, target, number))
+        state, left = target.state(), beside(target)
+        _child, status = os.waitpid(fork(target.run), 0)
+        again = target.state() if status == 0 else f"failed with {status}"
+        found = {"state": state, "left": left, "again": again, "left_again": beside(target)}
+        yield {"number": number, **said, **found}
+        restore(target.output, before)
+
+
+def failing(target: Target, number: int) -> dict[str, Any]:
+    """Return the error of a run whose n-th attempt to write fails, and how many there were."""
+    count = 0
+
+    def fails() -> bool:
+        nonlocal count
+        count += 1
+        return count == number
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        is_read = event == "open" and not int(arguments[2]) & (os.O_WRONLY | os.O_RDWR)
+        if (
+            event in REFUSED
+            and touches(event, arguments, target.output)
+            and not is_read
+            and fails()
+        ):
+            raise OSError(errno.ENOSPC, "No space left on device", str(arguments[0]))
+
+    def sync(handle: int) -> None:
+        if fails():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(handle)
+
+    fsync, exchange = os.fsync, vars(files)["_exchange"]
+    vars(os)["fsync"] = sync
+    vars(files)["_exchange"] = lambda *paths: not fails() and exchange(*paths)
+    sys.addaudithook(hook)
+    error = error_of(target.run)
+    return {**error, "attempts": count}
+
+
+def error_of(run: Callable[[], Any]) -> dict[str, Any]:
+    """Return which error a run ends with, and what it says."""
+    try:
+        run()
+    except Exception as error:  # noqa: BLE001 - the test asserts which one it is
+        return {"error": type(error).__name__, "message": str(error)}
+    return {"error": None, "message": ""}
+
+
+def told(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what a forked run returns."""
+    reader, writer = os.pipe()
+    os.waitpid(fork(lambda: os.write(writer, json.dumps(run()).encode())), 0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as stream:
+        return dict[str, Any](json.loads(stream.read()))
 
 
 def touches(event: str, arguments: tuple[Any, ...], output: Path) -> bool:
@@ -196,20 +266,12 @@ def restore(output: Path, files: dict[str, bytes]) -> None:
 
 def with_full_disk(target: Target, size: int) -> dict[str, Any]:
     """Return what a run says when no file may grow beyond a size."""
-    reader, writer = os.pipe()
 
-    def limited() -> None:
+    def limited() -> dict[str, Any]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-        try:
-            target.run()
-            said = {"error": None, "message": ""}
-        except Exception as error:  # noqa: BLE001 - the test asserts which one it is
-            said = {"error": type(error).__name__, "message": str(error)}
-        os.write(writer, json.dumps(said).encode())
+        return error_of(target.run)
 
-    os.waitpid(fork(limited), 0)
-    os.close(writer)
-    said = json.loads(os.read(reader, 1 << 16))
+    said = told(limited)
     return {**said, "state": target.state(), "left": beside(target), "size": size}
 
 

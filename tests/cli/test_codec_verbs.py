@@ -81,6 +81,52 @@ def test_an_index_is_trained_on_compressed_and_ranked_from_its_feed(
         assert hit.relevance == pytest.approx(float(wanted), abs=SCORE)
 
 
+def test_residuals_are_kept_in_an_index_that_is_searched_fed_and_changed(
+    run: Run, made: Path, index: Path, tmp_path: Path
+) -> None:
+    codec, coded = made / "output" / "codec", tmp_path / "coded"
+    assert run("train-codec", index, "-o", codec, "--centroids", "4").code == 0
+    assert run("generate", "-r", made / "packed.toml").code == 0
+    recipe = ("-r", made / "packed.toml")
+    ran = run("compress", index, *recipe, "--index", coded)
+    assert ran.code == 0, ran.err
+    assert f"{coded}: 5 documents, 4 bytes a token" in ran.out
+    for arguments in (("compress", index), ("feed", coded)):
+        assert run(*arguments, *recipe, "-o", tmp_path / f"{arguments[0]}.jsonl").code == 0
+    fed = [(tmp_path / f"{verb}.jsonl").read_bytes() for verb in ("compress", "feed")]
+    assert fed[0] == fed[1]
+    searched = ("-m", made / "output" / "model", "-i", coded, "-p", "max_sim_residual", "--json")
+    ran = run("search", "a thorn", *recipe, *searched)
+    assert ran.code == 0, ran.err
+    hits = {hit["id"]: hit["relevance"] for hit in json.loads(ran.out)}
+    assert list(hits) == sorted(hits, key=lambda each: -hits[each])
+    assert set(hits) == {f"d{place}" for place in range(5)}
+    embedded = ("-m", made / "output" / "model", "--codec", codec)
+    direct = ("embed", made / "corpus.jsonl", *recipe, *embedded, "-o", tmp_path / "at-once")
+    ran = run(*direct)
+    assert (ran.code, "embed with --index-only, then feed the index" in ran.err) == (1, True)
+    ran = run(*direct, "--index-only")
+    assert ran.code == 0, ran.err
+    assert run("feed", tmp_path / "at-once", *recipe, "-o", tmp_path / "at-once.jsonl").code == 0
+    assert (tmp_path / "at-once.jsonl").read_bytes() == fed[0]
+    corpus = ("--corpus", made / "corpus.jsonl")
+    ran = run("index", "append", coded, *corpus, *recipe, *embedded)
+    assert "5 of the documents were there as they are; 5 documents" in ran.out, ran.err
+    ran = run("index", "append", index, *corpus, "-a", made / "output" / "app", *embedded)
+    assert (ran.code, "holds vectors and no residuals" in ran.err) == (1, True)
+    assert run("index", "delete", coded, "--id", "d1").code == 0
+    assert run("index", "compact", coded).code == 0
+    ran = run("index", "check", coded)
+    assert (ran.code, "whole; 4 documents in 1 segment" in ran.out) == (0, True), ran.err
+    again = json.loads(run("search", "a thorn", *recipe, *searched).out)
+    assert {hit["id"]: hit["relevance"] for hit in again} == {
+        name: score for name, score in hits.items() if name != "d1"
+    }
+    assert run("index", "merge", coded, "-o", tmp_path / "joined").code == 0
+    ran = run("compress", index, *recipe, "--index", coded, "--plaid", tmp_path / "plaid")
+    assert (ran.code, "expected one of them, got both" in ran.err) == (2, True)
+
+
 def test_plaid_s_index_is_fed_as_it_is_and_written_back(
     run: Run, made: Path, tmp_path: Path
 ) -> None:

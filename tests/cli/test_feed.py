@@ -101,6 +101,11 @@ def operations(path: Path) -> list[Any]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+def vectors_of(path: Path) -> int:
+    """Return how many vectors a feed has."""
+    return sum(len(each["fields"]["colbert_float"]["blocks"]) for each in operations(path))
+
+
 def test_a_corpus_is_fed_as_embed_feeds_it(run: Run, made: Path, tmp_path: Path) -> None:
     corpus = made.parent / "corpus.jsonl"
 
@@ -109,6 +114,50 @@ def test_a_corpus_is_fed_as_embed_feeds_it(run: Run, made: Path, tmp_path: Path)
     assert ran.code == 0, ran.err
     assert (tmp_path / "feed.jsonl").read_bytes() == (made / "feed.jsonl").read_bytes()
     assert "5 put operations" in ran.out
+
+
+def test_a_corpus_comes_from_a_folder_or_from_stdin(made: Path, tmp_path: Path) -> None:
+    corpus = made.parent / "corpus.jsonl"
+    command = [sys.executable, "-m", "vespa_colbert", "feed", "-", "-a", str(made / "app")]
+
+    of_folder = ours("feed", made.parent, "-a", made / "app", "-o", "-")
+    with corpus.open("rb") as stdin:
+        of_stdin = subprocess.run(
+            [*command, "-o", "-"], stdin=stdin, capture_output=True, check=True
+        )
+
+    assert of_folder.stdout == of_stdin.stdout == (made / "feed.jsonl").read_bytes()
+
+
+def test_a_feed_pools_what_it_embeds_and_nothing_else(
+    run: Run, made: Path, client_side: Given, tmp_path: Path
+) -> None:
+    app, path = client_side("colbert_float"), tmp_path / "feed.jsonl"
+    ask = ("feed", made.parent / "corpus.jsonl", "-a", app, "-o", path)
+
+    whole = run(*ask, "-m", made / "model")
+    vectors = vectors_of(path)
+    pooled = run(*ask, "-m", made / "model", "--pool-factor", 2)
+    without = run(*ask, "--no-tensors", "--pool-factor", 2)
+    index = run("feed", made / "index", "-a", app, "-o", path, "--protected-tokens", 2)
+
+    assert (whole.code, pooled.code, without.code, index.code) == (0, 0, 1, 1)
+    assert vectors_of(path) < vectors
+    for each in (without, index):
+        assert "--pool-factor and --protected-tokens go with a corpus and a model" in each.err
+
+
+def test_a_feed_that_cannot_be_written_is_told_before_anything_is_embedded(
+    run: Run, made: Path, tmp_path: Path
+) -> None:
+    corpus, index = made.parent / "corpus.jsonl", tmp_path / "index"
+    ask = ("embed", corpus, "-a", made / "app", "-m", made / "model", "-o", index)
+
+    ran = run(*ask, "--feed", tmp_path)
+
+    assert ran.code == 1
+    assert f"{tmp_path}: expected a file or nothing, got a folder" in ran.err
+    assert not list(tmp_path.iterdir())
 
 
 def test_stdout_has_the_feed_and_nothing_else(made: Path) -> None:

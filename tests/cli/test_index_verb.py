@@ -47,7 +47,7 @@ def test_an_index_is_made_in_shards_changed_and_checked(
     assert (said["documents"], said["deleted"]) == (5, 2)
     said = compact.json
     assert (said["documents"], said["deleted"], said["segments"]) == (5, 0, 1)
-    assert "whole; 5 documents" in whole.out
+    assert "whole; 5 documents in 1 segment, 0 deleted" in whole.out
     assert [each.id for each in open_index(index).documents] == ["d2", "d3", "d4", "d0", "new"]
     assert report["line"] == 6
 
@@ -62,8 +62,11 @@ def test_damage_is_told(run: Run, workspace: Path, tmp_path: Path) -> None:
 
     checked = run("index", "check", index)
     nothing = run("index", "delete", index)
+    (tmp_path / "ids").touch()
+    empty = run("index", "delete", index, "--ids", tmp_path / "ids")
 
     assert checked.code == 1
     assert "documents.jsonl: expected" in checked.err
     assert "damaged; embed again" in checked.err
-    assert "expected --id" in nothing.err
+    assert "expected --id or a file of --ids, got neither" in nothing.err
+    assert "ids without a line" in empty.err

@@ -73,6 +73,42 @@ def test_what_finds_documents_has_a_name(run: Run, recipe: Path) -> None:
     assert "magic" in ran.err or "index" in ran.err
 
 
+def test_more_is_appended_pooled_as_the_index_is(run: Run, recipe: Path, tmp_path: Path) -> None:
+    index = tmp_path / "index"
+    assert run("generate", "-r", recipe).code == 0
+    assert run("embed", "-r", recipe, "-o", index, "--index-only", "--pool-factor", 3).code == 0
+    more = tmp_path / "more.jsonl"
+    more.write_text('{"_id": "new", "text": "a fern is a rose"}')
+
+    other = run("index", "append", index, "--corpus", more, "-r", recipe)
+    same = run("index", "append", index, "--corpus", more, "-r", recipe, "--pool-factor", 3)
+
+    assert (other.code, same.code) == (1, 0), same.err
+    assert "made with pooling 'ward, factor 3, 1 protected', expected 'ward, factor 2" in other.err
+    assert "6 documents in 2 segments" in same.out
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        (("--candidates", "words", "--explore", 10), "--explore: goes with --candidates graph"),
+        (("--build-graph",), "--build-graph: goes with --candidates graph, got --candidates query"),
+        (("--candidates", "all", "--target-hits", 5), "--target-hits: --candidates all ranks ever"),
+    ],
+)
+def test_an_option_that_would_say_nothing_is_refused(
+    run: Run, recipe: Path, given: tuple[object, ...], fault: str
+) -> None:
+    if not recipe.with_name("index").exists():
+        assert run("generate", "-r", recipe).code == 0
+        assert run("embed", "-r", recipe).code == 0
+
+    ran = run("search", "a rose", "-r", recipe, "-p", "max_sim_float", *given)
+
+    assert ran.code == 2
+    assert fault in " ".join(ran.err.split()), ran.err
+
+
 def test_vespas_own_vectors_are_not_pooled(run: Run, recipe: Path, tmp_path: Path) -> None:
     text = recipe.read_text().replace('embeddings = "client"', "").replace('"app"', '"vespa"')
     other = recipe.with_name("vespa.toml")

@@ -80,7 +80,7 @@ def test_cells_are_those_of_an_index_embedded_for_it(
         assert rows.values.dtype == wanted.values.dtype
         assert np.array_equal(rows.values, wanted.values)
         if isinstance(rows, ContextRows) and isinstance(wanted, ContextRows):
-            assert np.array_equal(rows.contexts, wanted.contexts)
+            assert np.array_equal(rows.numbers, wanted.numbers)
     assert found.documents == judged.documents
     assert found.derived == judged.derived
     assert done[-1] == len(DOCUMENTS)

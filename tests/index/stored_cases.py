@@ -12,9 +12,11 @@ from vespa_colbert.app.schema import Field, Schema
 from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.index import Document, IndexWriter, open_index
 from vespa_colbert.index.embedding import FieldCells, embedded_fields
-from vespa_colbert.index.manifest import IndexManifest
+from vespa_colbert.index.manifest import FieldKind, IndexManifest
+from vespa_colbert.index.rows import CodedRows, DocumentRows, NumberedRows, Rows
 from vespa_colbert.index.segment import SegmentPart, document_line
 from vespa_colbert.index.store import field_kinds
+from vespa_colbert.tensor import TensorType
 
 EMBED = ("input text | embed colbert | attribute",)
 SCHEMA = Schema(
@@ -32,7 +34,10 @@ SCHEMA = Schema(
         ),
     ),
 )
-START = IndexManifest(schema="passage", fields=field_kinds(SCHEMA), origin={"model": "m"})
+CODED = FieldKind(type=TensorType.parse("tensor<int8>(c{},dt{},x[2])"), centroids="c")
+START = IndexManifest(
+    schema="passage", fields={**field_kinds(SCHEMA), "coded": CODED}, origin={"model": "m"}
+)
 
 Stored = Mapping[str, str]
 """Id → text."""
@@ -42,6 +47,21 @@ def embed(text: str) -> TokenVectors:
     """Return rows that only this text has."""
     draw = np.random.default_rng(zlib.crc32(text.encode()))
     return draw.standard_normal((len(text) % 7, 8)).astype(np.float32)
+
+
+def coded(texts: Sequence[str]) -> CodedRows:
+    """Return residuals that only these texts have, their centroids beyond those of 16 bits."""
+    lengths = [len(text) % 7 for text in texts]
+    draws = [np.random.default_rng(zlib.crc32(text.encode())) for text in texts]
+    values = [d.integers(-128, 128, (n, 2)) for d, n in zip(draws, lengths, strict=True)]
+    numbers = [d.integers(0, 70_000, n) for d, n in zip(draws, lengths, strict=True)]
+    rows = DocumentRows(
+        type=CODED.inner,
+        offsets=np.cumsum([0, *lengths]),
+        values=np.concatenate([np.zeros((0, 2)), *values]).astype(np.int8),
+    )
+    every = np.concatenate([np.zeros(0), *numbers]).astype(np.int32)
+    return CodedRows(type=CODED.type, outer="c", rows=rows, numbers=every)
 
 
 def document(name: str, text: str) -> Document:
@@ -60,7 +80,8 @@ def part(stored: Stored, first: int = 0) -> SegmentPart:
         for cells in fields.values():
             cells.add(each.fields, embed)
     lines = {each.id: document_line(each, {}) for each in documents}
-    rows = {name: cells.rows() for name, cells in fields.items()}
+    rows: dict[str, Rows] = {name: cells.rows() for name, cells in fields.items()}
+    rows["coded"] = coded(list(stored.values()))
     return SegmentPart.of(lines, range(first, first + len(lines)), rows)
 
 
@@ -73,6 +94,8 @@ def found(path: Path) -> dict[str, str]:
     for name, rows in index.tensors.items():
         assert np.array_equal(np.diff(rows.offsets), wanted.fields[name].lengths), name
         assert np.array_equal(rows.values, wanted.fields[name].values), name
+        if isinstance(rows, NumberedRows):
+            assert np.array_equal(rows.numbers, wanted.fields[name].numbers), name
     return stored
 
 

@@ -29,7 +29,7 @@ ROWS = DocumentRows(type=INNER, offsets=np.array([0, 3, 3, 5], np.int64), values
 def context_rows(
     contexts: list[int], kind: TensorType = KIND, outer: str = "context"
 ) -> ContextRows:
-    return ContextRows(type=kind, outer=outer, rows=ROWS, contexts=np.array(contexts, np.int64))
+    return ContextRows(type=kind, outer=outer, rows=ROWS, numbers=np.array(contexts, np.int64))
 
 
 def test_a_row_is_labelled_by_its_text_and_its_token() -> None:

@@ -146,7 +146,7 @@ def test_bfloat16_and_contexts_are_searched_alike() -> None:
         type=TensorType.parse(f"tensor<bfloat16>(context{{}},dt{{}},x[{DIM}])"),
         outer="context",
         rows=rows,
-        contexts=np.zeros(len(cut), np.int64),
+        numbers=np.zeros(len(cut), np.int64),
     )
     asked = cut[::50]
 

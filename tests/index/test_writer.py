@@ -117,7 +117,7 @@ def test_an_older_format_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "index").mkdir()
     (tmp_path / "index" / "manifest.json").write_text('{"format": 1}')
 
-    with pytest.raises(IndexFolderError, match="expected format 2, got 1; embed again"):
+    with pytest.raises(IndexFolderError, match="expected format 2 or 3, got 1; embed again"):
         open_index(tmp_path / "index")
 
 

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tests.embedder.tiny_embedder import SPEC
 from tests.index.stored_cases import SCHEMA, document, embed
 from tests.killed_processes import Target, answer
+from vespa_colbert.app import AppOptions, application_spec, published_embedder, render_app
+from vespa_colbert.app.component import RemoteFile
+from vespa_colbert.app.residual_vectors import read_residual_vectors
 from vespa_colbert.codec import CodecOptions, ResidualCodec, read_codec, read_plaid
 from vespa_colbert.errors import VespaColbertError
-from vespa_colbert.index import build_index
+from vespa_colbert.index import all_faults, build_index, open_index
+from vespa_colbert.pipeline.coded_index import write_coded_index
+from vespa_colbert.pipeline.packaged_codec import codec_origin
 from vespa_colbert.pipeline.residuals import compressed_index, make_codec, plaid_index
+from vespa_colbert.rank import parse_expression
 
-__all__ = ["BITS", "OLD_CENTROIDS", "make_source"]
+__all__ = ["BITS", "OLD_CENTROIDS", "make_package", "make_source", "write_index_of"]
 
 DOCUMENTS = 40
 CENTROIDS, OLD_CENTROIDS = 8, 4
@@ -30,6 +38,20 @@ def make_source(folder: Path) -> tuple[Path, Path]:
     return folder / "index", folder / "codec"
 
 
+def make_package(codec: Path) -> Path:
+    """Return a package with the codec of a folder, which stands beside it."""
+    files = [RemoteFile(url=f"https://m.example/{name}") for name in ("m.onnx", "t.json")]
+    embedder = published_embedder(replace(SPEC, dim=8), transformer=files[0], tokenizer=files[1])
+    spec = application_spec(embedder, AppOptions(residual=read_residual_vectors(codec)))
+    return render_app(spec, codec.with_name(f"{codec.name}-app"), parse=parse_expression).path
+
+
+def write_index_of(index: Path, codec: Path, output: Path) -> None:
+    """Write the index of residuals of an index, its package made before."""
+    package = codec.with_name(f"{codec.name}-app")
+    write_coded_index(compressed_index(index, codec), output, package)
+
+
 def target(request: dict[str, Any]) -> Target:
     index, codec, output = (Path(request[name]) for name in ("index", "codec", "output"))
     if request["what"] == "codec":
@@ -39,6 +61,13 @@ def target(request: dict[str, Any]) -> Target:
             run=lambda: make_codec(index, output, options),
             output=output,
             state=lambda: codec_state(output, wanted),
+            rerun=True,
+        )
+    if request["what"] == "index":
+        return Target(
+            run=lambda: write_index_of(index, codec, output),
+            output=output,
+            state=lambda: index_state(output, index, codec),
             rerun=True,
         )
     source = compressed_index(index, codec)
@@ -63,6 +92,25 @@ def codec_state(output: Path, wanted: ResidualCodec) -> str:
         return "old"
     same = np.array_equal(found.centroids, wanted.centroids)
     return "new" if same and np.array_equal(found.weights, wanted.weights) else "another"
+
+
+def index_state(output: Path, index: Path, codec: Path) -> str:
+    """Return ``new`` for the index of all documents' residuals; ``old`` for the one of before."""
+    if not output.exists():
+        return "none"
+    try:
+        if faults := all_faults(output):
+            return f"broken: {faults[0]}"
+        found, wanted = open_index(output), open_index(index)
+    except VespaColbertError as error:
+        return f"broken: {error}"
+    if found.documents != wanted.documents:
+        return "another"
+    made_with = found.origin["codec"]
+    for state, folder in (("new", codec), ("old", codec.with_name("older"))):
+        if made_with == codec_origin(read_codec(folder))["codec"]:
+            return state
+    return "another"
 
 
 def plaid_state(output: Path, tokens: int) -> str:

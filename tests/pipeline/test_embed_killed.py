@@ -1,4 +1,4 @@
-"""kill -9 and a full disk while a corpus is embedded: no index, or all of it, and no work lost."""
+"""kill -9, failures and a full disk while a corpus is embedded: no index or all, no work lost."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from tests.index.stored_cases import SCHEMA, embed
-from tests.killed_processes import ask
-from tests.pipeline.embedded_corpora import write_corpus
+from tests.killed_processes import as_nobody, ask
+from tests.pipeline.embedded_corpora import request, write_corpus
 from vespa_colbert.index import Document, build_index
+from vespa_colbert.pipeline import embed as embed_index
+from vespa_colbert.pipeline.corpus import survey_corpus
 
 DOCUMENTS, WINDOW = 12, 4
 
@@ -59,6 +61,50 @@ def test_a_killed_embed_goes_on_where_it_stopped(
     most = whole_runs * DOCUMENTS + killed * WINDOW
     assert len(texts) <= most + sum(not run["killed"] for run in runs) * DOCUMENTS
     assert len(texts) > DOCUMENTS
+
+
+@pytest.mark.parametrize(
+    ("before", "failures"),
+    [
+        ("old", range(1, 41, 8)),
+        *(pytest.param(before, range(1, 41), marks=pytest.mark.slow) for before in ("old", "none")),
+    ],
+)
+def test_a_failure_at_any_point_leaves_what_was_there_and_the_next_run_goes_on(
+    tmp_path: Path, before: str, failures: range
+) -> None:
+    given = asked(tmp_path, failures=list(failures))
+    if before == "old":
+        put_older(Path(given["output"]))
+
+    runs = ask("tests.pipeline.killed_embeds", given)["failed"]
+
+    assert len(runs) == len(failures)
+    for run in runs:
+        assert run["attempts"] >= run["number"], "nothing failed"
+        assert run["error"] in {"OutputError", None}, run
+        assert "free some space" in run["message"] or run["error"] is None, run
+        assert run["state"] in ({before, "new"} if run["error"] else {"new"}), run
+        assert (run["again"], run["left_again"]) == ("new", []), run
+    assert sum(run["error"] is not None for run in runs) > len(runs) // 2
+
+
+def test_a_folder_that_may_only_be_read_is_named_before_anything_is_embedded(
+    tmp_path: Path,
+) -> None:
+    for each in (tmp_path, *tmp_path.parents):
+        if each != Path("/tmp") and each.owner() == "root" and not each.stat().st_mode & 1:  # noqa: S108
+            each.chmod(0o755)
+    blocked = tmp_path / "blocked"
+    blocked.mkdir(mode=0o555)
+    given = request(write_corpus(tmp_path / "corpus.jsonl", 3), blocked / "index")
+    assert survey_corpus(given).documents == 3, "imports that nobody may not read are done here"
+
+    said = as_nobody(lambda: embed_index(given))
+
+    assert said.startswith(f"OutputError: {blocked / 'index.partial'}: cannot be written"), said
+    assert "choose an output path that you may write to" in said
+    assert not list(blocked.iterdir())
 
 
 @pytest.mark.parametrize("before", ["old", pytest.param("none", marks=pytest.mark.slow)])

@@ -150,6 +150,49 @@ def test_bad_lines_are_skipped_and_every_one_reported(tmp_path: Path) -> None:
     ]
 
 
+def test_what_vespa_would_refuse_is_a_bad_line_before_anything_is_embedded(
+    tmp_path: Path, encoder: Path
+) -> None:
+    refused = ('{"_id": "nul", "text": "a\\u0000b"}', '{"_id": "a\\u0001", "text": "x"}')
+    path = write_corpus(tmp_path / "c.jsonl", 5, bad=refused)
+    with pytest.raises(CollectionError, match=r"c\.jsonl line 2: document 'nul': .*U\+0000"):
+        embed(request(path, tmp_path / "index"))
+    assert not encoder.exists()
+
+    given = request(path, tmp_path / "index", on_error="skip")
+    embed(given, Shard(number=1, of=2))
+    done = embed(given, Shard(number=2, of=2)).embedded
+
+    assert found(given.output) == stored(5)
+    assert [each.line for each in done.skipped] == [2, 3]
+    assert "its id has U+0001" in done.skipped[1].reason
+
+
+def test_a_corpus_without_a_good_line_is_told_with_its_first_fault(tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl"
+    path.write_text("no json\n[]\n")
+
+    with pytest.raises(CollectionError, match="got 2 bad; the first: .* line 1: expected a JSON"):
+        embed(request(path, tmp_path / "index", on_error="skip"))
+
+
+@pytest.mark.parametrize("shard", [None, Shard(number=1, of=2)])
+def test_what_stands_in_the_way_is_told_before_anything_is_embedded(
+    tmp_path: Path, encoder: Path, shard: Shard | None
+) -> None:
+    path = write_corpus(tmp_path / "c.jsonl", 3)
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "mine").touch()
+
+    for name, fault in (("file", "got a file"), ("folder", "not written by this command")):
+        with pytest.raises(OutputError, match=fault):
+            embed(request(path, tmp_path / name), shard)
+
+    assert not encoder.exists()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["c.jsonl", "file", "folder"]
+
+
 def test_documents_that_the_model_cannot_embed_are_named_or_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -317,8 +360,12 @@ def test_ray_runs_the_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "ray", ray)
     monkeypatch.setitem(sys.modules, "ray.data", data)
 
-    assert embed_with_ray(given).documents == 9
+    done = embed_with_ray(given)
+    assert (done.documents, done.reused) == (9, False)
     assert found(given.output) == stored(9)
+    monkeypatch.setattr(data, "range", None)
+    done = embed_with_ray(given)
+    assert (done.documents, done.reused) == (9, True)
 
 
 def test_a_partial_index_of_other_fields_is_begun_anew(tmp_path: Path) -> None:

@@ -27,8 +27,16 @@ def command(
     plaid: Annotated[
         Path | None, typer.Option("--plaid", help="Write PLAID's index there, and no feed.")
     ] = None,
+    coded: Annotated[
+        Path | None,
+        typer.Option("--index", help="Write a local index of residuals there, and no feed."),
+    ] = None,
     corpus: Annotated[
         Path | None, typer.Option("--corpus", help="Documents of PLAID's index, in its order.")
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option("-m", "--model", help="Made PLAID's index, for --index; the recipe's."),
     ] = None,
     namespace: Annotated[
         str, typer.Option("--namespace", help="First part of ids; the application's name.")
@@ -36,22 +44,29 @@ def command(
     recipe: RecipeOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Write the feed of an index whose vectors are kept as residuals, or PLAID's files.
+    """Write an index whose vectors are kept as residuals: its feed, a local index, PLAID's files.
 
-    PLAID's index is fed as it is: nothing is encoded again.
+    PLAID's index is taken as it is: nothing is encoded again.
 
     Example: vespa-colbert compress my-plaid-index --corpus corpus.jsonl -a output/app
+
+    Example: vespa-colbert compress output/index --codec output/codec --index output/coded
     """
     from vespa_colbert.pipeline.residuals import compressed_index, plaid_index
 
     said = load_recipe(recipe)
+    if plaid is not None and coded is not None:
+        raise typer.BadParameter("--index and --plaid: expected one of them, got both")
     index = compressed_index(source or said.index.output, codec or said.tokens.residual)
+    package = application or said.app.output
+    texts = corpus or (None if index.local else said.corpus.path)
     if plaid is not None:
         written, path, what = plaid_index(index, plaid), plaid, "documents in PLAID's files"
+    elif coded is not None:
+        made_by = None if index.local else model or said.export.output
+        written, path, what = _index(index, package, coded, texts, made_by), coded, "documents"
     else:
         path = output or said.index.feed
-        package = application or said.app.output
-        texts = corpus or (None if index.fields else said.corpus.path)
         written = _feed(index, package, path, texts, said, namespace)
         what = "put operations"
     if as_json:
@@ -77,3 +92,16 @@ def _feed(
     feed = residual_feed(index, package, schema, fields, corpus)
     with Console().track("compress", 0) as progress:
         return write_feed(feed, path, progress=progress).operations
+
+
+def _index(
+    index: CompressedIndex, package: Path, path: Path, corpus: Path | None, model: Path | None
+) -> int:
+    from vespa_colbert.export import read_model_folder
+    from vespa_colbert.pipeline.coded_index import write_coded_index
+
+    made_by = None if model is None else read_model_folder(model)
+    with Console().track("compress", 0) as progress:
+        return write_coded_index(
+            index, path, package, corpus=corpus, model=made_by, progress=progress
+        )

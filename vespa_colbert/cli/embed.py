@@ -26,6 +26,7 @@ from vespa_colbert.cli.options import (
 from vespa_colbert.errors import SpecError
 
 if TYPE_CHECKING:
+    from vespa_colbert.evaluate import CodedField
     from vespa_colbert.pipeline import Embedded, EmbedRequest, ShardEmbedded
     from vespa_colbert.recipe import Recipe
 
@@ -50,6 +51,11 @@ OnErrorOption: TypeAlias = Annotated[
 ]
 EngineOption: TypeAlias = Annotated[
     Literal["local", "ray"], typer.Option("--engine", help="ray: all machines of a cluster.")
+]
+
+CodecOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--codec", help="Keep residuals in place of vectors; with --index-only."),
 ]
 
 DENSE: dict[str, Any] = {
@@ -78,6 +84,7 @@ def command(
     runtime: RuntimeOption = "onnxruntime",
     pool_factor: PoolFactorOption = None,
     protected_tokens: ProtectedTokensOption = None,
+    codec: CodecOption = None,
     recipe: RecipeOption = None,
     as_json: JsonFlag = False,
     dense: Given | None = None,
@@ -115,11 +122,28 @@ def command(
             on_error=on_error,
             pooling=pooling_of(said, pool_factor, protected_tokens),
             runtime=runtime,
+            coded=_coded(package, codec, index_only=index_only),
         )
         path = None if index_only else feed or said.index.feed
         made = _made(request, path, shard, engine)
         operations = 0 if made.missing else _completed(request, package, path, said)
     _tell(made, path, operations, as_json=as_json)
+
+
+def _coded(package: Path, codec: Path | None, *, index_only: bool) -> CodedField | None:
+    """Return the field of residuals that the index is to hold, if a codec is named.
+
+    Raises:
+        SpecError: If the package has another codec, or a feed is to be written too.
+    """
+    from vespa_colbert.pipeline import only_schema
+    from vespa_colbert.pipeline.residuals import coded_field
+
+    if codec is None:
+        return None
+    if not index_only:
+        raise SpecError("--codec: embed with --index-only, then feed the index: vespa-colbert feed")
+    return coded_field(package, only_schema(package), codec)
 
 
 def _write_vectors(
@@ -156,8 +180,10 @@ def _made(request: EmbedRequest, feed: Path | None, shard: str, engine: str) -> 
     Nothing is embedded where the feed that is to follow would lack a tensor.
     """
     from vespa_colbert.pipeline import Shard, ShardEmbedded, embed, embed_with_ray
+    from vespa_colbert.pipeline.feed import check_feed
 
     if feed is not None:
+        check_feed(feed)
         _check_tensors(request)
     part = Shard.parse(shard) if shard else None
     if engine == "local":

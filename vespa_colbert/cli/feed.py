@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -9,16 +10,33 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from vespa_colbert.cli.console import Console, print_json, print_line
-from vespa_colbert.cli.options import AppOption, JsonFlag, RecipeOption, load_recipe, namespace_of
+from vespa_colbert.cli.options import (
+    AppOption,
+    JsonFlag,
+    PoolFactorOption,
+    ProtectedTokensOption,
+    RecipeOption,
+    load_recipe,
+    namespace_of,
+    pooling_of,
+)
+from vespa_colbert.errors import SpecError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vespa_colbert.embedder.pooling import TokenPooling
     from vespa_colbert.index import Feed, FeedResult
+    from vespa_colbert.recipe import Recipe
 
 STDOUT = Path("-")
 
 
 SourceArgument: TypeAlias = Annotated[
-    Path | None, typer.Argument(help="A corpus (JSON lines), or the folder of a local index.")
+    Path | None,
+    typer.Argument(
+        help="A corpus: JSON lines, a BEIR folder, - for stdin. Or the folder of a local index."
+    ),
 ]
 ModelOption: TypeAlias = Annotated[
     Path | None,
@@ -59,6 +77,8 @@ def command(
     namespace: NamespaceOption = "",
     schema: SchemaOption = "",
     resume: ResumeFlag = False,
+    pool_factor: PoolFactorOption = None,
+    protected_tokens: ProtectedTokensOption = None,
     recipe: RecipeOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -82,12 +102,46 @@ def command(
         embed=embed,
         threads=said.index.threads,
         given=sent_fields(package),
-        pooling=said.index.pooling,
+        pooling=_pooling(said, taken, model, pool_factor, protected_tokens),
+        application=package,
     )
-    kind = only_schema(package, schema)
-    feed = open_feed(taken, kind, options, None if model is None else read_model_folder(model))
-    result = _write(feed, path, _count(taken), resume=resume)
+    kind, folder = only_schema(package, schema), None if model is None else read_model_folder(model)
+    with _source(taken) as found:
+        feed = open_feed(found, kind, options, folder)
+        result = _write(feed, path, _count(found), resume=resume)
     _tell(result, path, as_json=as_json)
+
+
+def _pooling(
+    said: Recipe, source: Path, model: Path | None, factor: float | None, protected: int | None
+) -> TokenPooling:
+    """Return how the vectors that are made here are pooled.
+
+    Raises:
+        SpecError: If it is asked for where none are made.
+    """
+    from vespa_colbert.index import is_index_folder
+
+    is_asked = factor is not None or protected is not None
+    if is_asked and (model is None or is_index_folder(source)):
+        raise SpecError(
+            f"{source}: --pool-factor and --protected-tokens go with a corpus and a model (-m), "
+            "which make vectors; those of an index are pooled when it is embedded"
+        )
+    return pooling_of(said, factor, protected)
+
+
+@contextlib.contextmanager
+def _source(given: Path) -> Iterator[Path]:
+    """Yield the folder of an index as it is, or the file of a corpus."""
+    from vespa_colbert.index import is_index_folder
+    from vespa_colbert.pipeline import corpus_file
+
+    if is_index_folder(given):
+        yield given
+        return
+    with corpus_file(given) as corpus:
+        yield corpus
 
 
 def _write(feed: Feed, path: Path, total: int, *, resume: bool) -> FeedResult:

@@ -12,15 +12,20 @@ from vespa_colbert.cli.options import (
     AppOption,
     JsonFlag,
     ModelOption,
+    PoolFactorOption,
+    ProtectedTokensOption,
     RecipeOption,
     RuntimeOption,
     load_recipe,
     needed,
+    pooling_of,
 )
 from vespa_colbert.errors import IndexFolderError, SpecError
 
 if TYPE_CHECKING:
+    from vespa_colbert.evaluate import CodedField
     from vespa_colbert.index.manifest import IndexManifest
+    from vespa_colbert.recipe import Recipe
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -93,7 +98,8 @@ def delete(
     if file is not None:
         wanted += [line for _number, line in numbered_lines(file)]
     if not wanted:
-        raise SpecError("which documents: expected --id or a file of --ids, got neither")
+        got = "neither" if file is None else f"{file} without a line"
+        raise SpecError(f"which documents: expected --id or a file of --ids, got {got}")
     path = _index(index, recipe)
     with write_index(path) as writer:
         count = writer.delete(wanted)
@@ -113,6 +119,11 @@ def append(
         typer.Option("--on-error", help="Of bad lines: skip lists them in INDEX.skipped.jsonl."),
     ] = "fail",
     runtime: RuntimeOption = "onnxruntime",
+    pool_factor: PoolFactorOption = None,
+    protected_tokens: ProtectedTokensOption = None,
+    codec: Annotated[
+        Path | None, typer.Option("--codec", help="Codes what goes to residuals; the recipe's.")
+    ] = None,
     recipe: RecipeOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -134,13 +145,36 @@ def append(
             output=index or said.index.output,
             threads=said.index.threads,
             on_error=on_error,
-            pooling=said.index.pooling,
+            pooling=pooling_of(said, pool_factor, protected_tokens),
             runtime=runtime,
+            coded=_coded(index or said.index.output, application, codec, said),
         )
         done = append_corpus(request, reporter=Console())
     tell_skipped(done)
     state = f"{done.kept} of the documents were there as they are"
     _tell(done.path, read_manifest(done.path), state, as_json=as_json)
+
+
+def _coded(
+    index: Path, application: Path | None, codec: Path | None, said: Recipe
+) -> CodedField | None:
+    """Return the field of residuals of an index, with the codec that codes what goes there.
+
+    Raises:
+        SpecError: If a codec is named for an index of vectors, or the package has another one.
+    """
+    from vespa_colbert.index.manifest import read_manifest
+    from vespa_colbert.pipeline import only_schema
+    from vespa_colbert.pipeline.residuals import coded_field
+
+    is_coded = read_manifest(index).is_coded
+    if codec is not None and not is_coded:
+        raise SpecError(f"{index}: holds vectors and no residuals; leave out --codec")
+    chosen = codec or said.tokens.residual
+    if not is_coded or chosen is None:
+        return None
+    package = application or said.app.output
+    return coded_field(package, only_schema(package), chosen)
 
 
 @app.command()
@@ -179,7 +213,9 @@ def _tell(path: Path, manifest: IndexManifest, state: str, *, as_json: bool) -> 
             "bytes": size,
         })
         return
+    many = len(manifest.segments)
+    segments = "1 segment" if many == 1 else f"{many} segments"
     print_line(
-        f"{path}: {state}; {manifest.documents} documents in {len(manifest.segments)} segments, "
+        f"{path}: {state}; {manifest.documents} documents in {segments}, "
         f"{deleted} deleted, {size:,} bytes, generation {manifest.generation}"
     )

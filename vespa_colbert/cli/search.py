@@ -54,6 +54,7 @@ FINDING: dict[str, Any] = {
     ],
     "rebuild": Annotated[bool | None, typer.Option("--build-graph", help="Build the graph again.")],
 }
+OF_GRAPH = ("explore", "max_links", "neighbors_to_explore", "rebuild")
 
 
 @takes_flags("finding", FINDING)
@@ -112,13 +113,33 @@ def _finding(given: Given) -> Finding:
         raise typer.BadParameter(
             f"expected {', '.join(known)}, got {chosen!r}", param_hint="--candidates"
         )
-    options = ("explore", "max_links", "neighbors_to_explore")
+    _check_options(given, chosen)
+    options = {name: given[name] for name in given if name in OF_GRAPH}
+    rebuild = options.pop("rebuild", False)
     return Finding(
         by=chosen,
         target_hits=given.get("target_hits", 0),
-        graph=GraphOptions(**{name: given[name] for name in options if name in given}),
-        rebuild=bool(given.get("rebuild")),
+        graph=GraphOptions(**options),
+        rebuild=rebuild,
     )
+
+
+def _check_options(given: Given, by: str) -> None:
+    """Return nothing if what was given says something of how documents are found.
+
+    Raises:
+        BadParameter: If it does not: a number would seem to have been heeded.
+    """
+    for name in given if by != "graph" else ():
+        if name in OF_GRAPH:
+            flag = "--build-graph" if name == "rebuild" else f"--{name.replace('_', '-')}"
+            raise typer.BadParameter(
+                f"goes with --candidates graph, got --candidates {by}", param_hint=flag
+            )
+    if by == "all" and "target_hits" in given:
+        raise typer.BadParameter(
+            "--candidates all ranks every document; leave it out", param_hint="--target-hits"
+        )
 
 
 def strongest(matched: Sequence[MatchedToken], count: int = 8) -> str:

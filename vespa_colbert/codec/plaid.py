@@ -86,6 +86,15 @@ class PlaidIndex:
                 f"{tokens}"
             )
 
+    def lengths(self) -> NDArray[np.int64]:
+        """Return how many token vectors each document has: (document,) int64.
+
+        Raises:
+            IndexFolderError: If a file is missing or damaged.
+        """
+        chunks = (_lengths(_lengths_file(self.path, each)) for each in range(self.chunk_count))
+        return np.concatenate([np.zeros(0, np.int64), *chunks])
+
     def documents(self) -> Iterator[ResidualCodes]:
         """Yield the codes of each document."""
         for chunk in self.chunks():
@@ -132,7 +141,7 @@ def _read_chunk(index: PlaidIndex, number: int) -> PlaidChunk:
         IndexFolderError: If a file is missing or damaged, or they contradict each other.
     """
     path, codec = index.path, index.codec
-    lengths = _lengths(path / f"doclens.{number}.json")
+    lengths = _lengths(_lengths_file(path, number))
     centroids = _tensors(path / f"{number}.codes.pt", 1)[0]
     residuals = _tensors(path / f"{number}.residuals.pt", 1)[0]
     tokens = int(lengths.sum())
@@ -150,6 +159,10 @@ def _read_chunk(index: PlaidIndex, number: int) -> PlaidChunk:
         )
     codes = ResidualCodes(centroids=centroids.astype(np.int32), residuals=residuals)
     return PlaidChunk(lengths=lengths, codes=codes)
+
+
+def _lengths_file(path: Path, number: int) -> Path:
+    return path / f"doclens.{number}.json"
 
 
 def _lengths(path: Path) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ Source: ColBERTv2 (Santhanam et al., 2022); ResidualCodec, colbert-ai 501c29d.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -28,6 +28,7 @@ __all__ = [
     "PackedResiduals",
     "ResidualCodec",
     "ResidualCodes",
+    "joined_codes",
     "unit_vectors",
     "unpack_residuals",
 ]
@@ -170,6 +171,18 @@ class ResidualCodec:
             part = slice(start, start + ROWS_AT_ONCE)
             sums[part] += self.weights_of_byte[codes.residuals[part]].reshape(-1, self.dim)
         return sums
+
+
+def joined_codes(documents: Sequence[ResidualCodes], codec: ResidualCodec) -> ResidualCodes:
+    """Return the codes of documents, one after the other.
+
+    Args:
+        documents: The codes of each.
+        codec: Made them.
+    """
+    residuals = [np.zeros((0, codec.width), np.uint8), *(each.residuals for each in documents)]
+    centroids = [np.zeros(0, np.int32), *(each.centroids for each in documents)]
+    return ResidualCodes(centroids=np.concatenate(centroids), residuals=np.concatenate(residuals))
 
 
 def lengths(vectors: TokenVectors) -> NDArray[np.float32]:

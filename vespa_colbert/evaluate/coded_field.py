@@ -7,18 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vespa_colbert.app.schema import Schema
-from vespa_colbert.codec import ResidualCodec, unit_vectors
+from vespa_colbert.arrays import TokenVectors
+from vespa_colbert.codec import ResidualCodec, ResidualCodes, joined_codes, unit_vectors
 from vespa_colbert.codec.store import CENTROID
 from vespa_colbert.errors import IndexFolderError
-from vespa_colbert.index import ContextRows, Document, DocumentRows
+from vespa_colbert.index import CodedRows, Document, DocumentRows
 from vespa_colbert.index.embedding import Embed
-from vespa_colbert.index.indexing import EmbedStatement
+from vespa_colbert.index.indexing import EmbedStatement, TextFields
+from vespa_colbert.index.manifest import FieldKind
 from vespa_colbert.tensor import TensorType
 
-__all__ = ["CodedField", "CodedFile", "CodedRows"]
+__all__ = ["CodedCells", "CodedField", "CodedFile", "coded_rows"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,16 +40,63 @@ class CodedField:
     schema: Schema
     codec: ResidualCodec
 
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class CodedRows(ContextRows):
-    """The residuals of many documents: the outer dimension is the centroid of each token."""
-
     @property
-    def tokens(self) -> NDArray[np.int64]:
-        """The place of each row's token in its document: (row,) int64."""
-        starts = np.repeat(self.offsets[:-1], np.diff(self.offsets))
-        return np.asarray(np.arange(len(self.values)) - starts, np.int64)
+    def kind(self) -> FieldKind:
+        """What an index says of it."""
+        return FieldKind(type=self.type, centroids=CENTROID)
+
+    def vectors(self, fields: TextFields, embed: Embed) -> TokenVectors:
+        """Return what is coded of a document: (token, dim) float32, of length 1.
+
+        Args:
+            fields: Its texts.
+            embed: Embeds them.
+        """
+        texts = self.statement.passages(fields).values()
+        made = [unit_vectors(embed(text), self.codec.dim) for text in texts]
+        return np.concatenate([np.zeros((0, self.codec.dim), np.float32), *made])
+
+
+def coded_rows(
+    documents: Sequence[ResidualCodes], codec: ResidualCodec, kind: TensorType
+) -> CodedRows:
+    """Return the codes of documents as a field of residuals holds them.
+
+    Args:
+        documents: The codes of each.
+        codec: Made them.
+        kind: Type of the field.
+    """
+    joined = joined_codes(documents, codec)
+    offsets = np.cumsum([0, *map(len, documents)], dtype=np.int64)
+    values = np.ascontiguousarray(joined.residuals).view(np.int8)
+    rows = DocumentRows(type=kind.without(CENTROID), offsets=offsets, values=values)
+    return CodedRows(type=kind, outer=CENTROID, rows=rows, numbers=joined.centroids)
+
+
+@dataclass(slots=True, kw_only=True)
+class CodedCells:
+    """The codes of one field, document after document.
+
+    Attributes:
+        coded: The field.
+    """
+
+    coded: CodedField
+    _codes: list[ResidualCodes] = field(default_factory=list)
+
+    def add(self, fields: TextFields, embed: Embed) -> None:
+        """Add a document.
+
+        Args:
+            fields: Its texts.
+            embed: Embeds them.
+        """
+        self._codes.append(self.coded.codec.encode(self.coded.vectors(fields, embed)))
+
+    def rows(self) -> CodedRows:
+        """Return the rows of all documents."""
+        return coded_rows(self._codes, self.coded.codec, self.coded.type)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -71,16 +119,9 @@ class CodedFile:
 
     def add(self, documents: Sequence[Document], embed: Embed) -> None:
         """Write the codes of some documents."""
-        codec, statement = self.coded.codec, self.coded.statement
-        vectors = [np.zeros((0, codec.dim), np.float32)]
-        for document in documents:
-            made = [
-                unit_vectors(embed(text), codec.dim)
-                for text in statement.passages(document.fields).values()
-            ]
-            vectors += made
-            self._lengths.append(sum(map(len, made)))
-        codes = codec.encode(np.concatenate(vectors))
+        vectors = [self.coded.vectors(each.fields, embed) for each in documents]
+        self._lengths += map(len, vectors)
+        codes = self.coded.codec.encode(np.concatenate(vectors))
         for path, array in ((self.path, codes.residuals), (self.centroids, codes.centroids)):
             with path.open("ab") as stream:
                 stream.write(array.tobytes())
@@ -102,5 +143,5 @@ class CodedFile:
             type=self.coded.type,
             outer=CENTROID,
             rows=DocumentRows(type=inner, offsets=offsets, values=values),
-            contexts=np.fromfile(self.centroids, np.int32).astype(np.int64),
+            numbers=np.fromfile(self.centroids, CodedRows.DTYPE),
         )

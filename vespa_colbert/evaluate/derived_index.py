@@ -50,7 +50,7 @@ class _FieldFile:
         self._lengths.append(np.diff(rows.offsets))
         self._dtype = rows.values.dtype
         if isinstance(rows, ContextRows):
-            self._contexts.append(rows.contexts)
+            self._contexts.append(rows.numbers)
         with self.path.open("ab") as stream:
             stream.write(np.ascontiguousarray(rows.values).tobytes())
 
@@ -71,7 +71,7 @@ class _FieldFile:
         if not (outer := self.embedded.statement.dimension):
             return rows
         contexts = np.concatenate(self._contexts)
-        return ContextRows(type=self.embedded.type, outer=outer, rows=rows, contexts=contexts)
+        return ContextRows(type=self.embedded.type, outer=outer, rows=rows, numbers=contexts)
 
 
 def token_fields(schema: Schema) -> dict[str, EmbeddedField]:

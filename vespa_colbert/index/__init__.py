@@ -21,7 +21,7 @@ from vespa_colbert.index.feed import (
     write_feed,
 )
 from vespa_colbert.index.index_reader import IndexReader, read_index
-from vespa_colbert.index.rows import ContextRows, DocumentRows
+from vespa_colbert.index.rows import CodedRows, ContextRows, DocumentRows
 from vespa_colbert.index.snapshot import all_faults, open_snapshot
 from vespa_colbert.index.store import (
     LocalIndex,
@@ -32,6 +32,7 @@ from vespa_colbert.index.store import (
 from vespa_colbert.index.writer import IndexWriter, write_index
 
 __all__ = [
+    "CodedRows",
     "ContextRows",
     "Document",
     "DocumentRows",

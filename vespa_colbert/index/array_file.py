@@ -24,6 +24,7 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
     "F32": np.dtype("<f4"),
     "BF16": np.dtype("<u2"),
     "I8": np.dtype("<i1"),
+    "I32": np.dtype("<i4"),
     "I64": np.dtype("<i8"),
     "U64": np.dtype("<u8"),
 }
@@ -62,8 +63,8 @@ class ArrayFileWriter:
 
         Args:
             path: The file.
-            specs: Its arrays; the last one begins at a multiple of 64 bytes, the others before it
-                are of 8-byte numbers.
+            specs: Its arrays; the last one begins at a multiple of 64 bytes, those before it
+                stand from 4-byte to 8-byte numbers, so that each begins at a multiple of its own.
 
         Raises:
             OSError: If it cannot be written.

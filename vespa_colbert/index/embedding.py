@@ -107,7 +107,7 @@ class FieldCells:
         if not (outer := self.embedded.statement.dimension):
             return rows
         contexts = np.array(self._contexts, np.int64)
-        return ContextRows(type=self.embedded.type, outer=outer, rows=rows, contexts=contexts)
+        return ContextRows(type=self.embedded.type, outer=outer, rows=rows, numbers=contexts)
 
 
 def tensor_fields(schema: Schema) -> list[Field]:

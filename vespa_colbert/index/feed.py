@@ -37,6 +37,7 @@ TensorsOf: TypeAlias = Callable[[int, Document], Mapping[str, Tensor]]
 """Position in the corpus and document → field name → tensor."""
 
 KEY_FIELD = "id"
+JSON = json.JSONEncoder(ensure_ascii=False)
 
 
 def _no_tensors(_position: int, _document: Document) -> Mapping[str, Tensor]:
@@ -175,7 +176,7 @@ class Operation:
             name: tensor_to_json(tensor, hexadecimal=True) for name, tensor in tensors.items()
         }
         operation = {**self.texts, "fields": {**self.texts["fields"], **values}}
-        return (json.dumps(operation, ensure_ascii=False) + "\n").encode()
+        return (JSON.encode(operation) + "\n").encode()
 
     def is_line(self, line: bytes, *, tensors: bool) -> bool:
         """Return whether a line of a file is this operation's.

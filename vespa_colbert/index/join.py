@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +29,7 @@ __all__ = [
     "merge_snapshots",
     "new_segment",
     "publish",
+    "publish_parts",
     "write_manifest",
 ]
 
@@ -122,11 +123,44 @@ def publish(
         IndexFolderError: If a field has none: the documents lack what its statement embeds.
         OutputError: If the folder cannot be written.
     """
+    publish_parts(
+        output,
+        manifest,
+        _parts(segments, locations, places),
+        documents=len(locations),
+        rows={name: _count(name, segments, locations) for name in manifest.fields},
+        is_whole=is_whole,
+    )
+
+
+def publish_parts(
+    output: Path,
+    manifest: IndexManifest,
+    parts: Iterable[SegmentPart],
+    *,
+    documents: int,
+    rows: Mapping[str, int],
+    is_whole: bool = True,
+) -> None:
+    """Write an index of one segment, whole or not at all, in place of an index that stands there.
+
+    Args:
+        output: The index folder.
+        manifest: What it says of itself; its segments are not looked at.
+        parts: The documents; one part is in memory at a time.
+        documents: How many they are.
+        rows: Field → how many rows they have.
+        is_whole: Whether each field must have rows, were it of a single document.
+
+    Raises:
+        IndexFolderError: If a field has none: the documents lack what its statement embeds.
+        OutputError: If the folder cannot be written.
+    """
     with atomic_folder(output, is_ours=is_index_folder) as folder:
         new = new_segment(folder, 1)
-        entry = join_segments(new, manifest.fields, segments, locations, places)
-        for name, rows in entry.rows.items() if is_whole else ():
-            if entry.documents and not rows:
+        entry = write_segment(new, manifest.fields, parts, documents=documents, rows=rows)
+        for name, count in entry.rows.items() if is_whole else ():
+            if entry.documents and not count:
                 raise IndexFolderError(
                     f"field {name}: expected documents with what it embeds, got none among "
                     f"{entry.documents}"

@@ -6,13 +6,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vespa_colbert.errors import IndexFolderError
 from vespa_colbert.export.seal import check_seal, sealed
 from vespa_colbert.files import FileDigest
+from vespa_colbert.index.rows import CodedRows, ContextRows, DocumentRows, Rows
 from vespa_colbert.tensor import CellType, TensorType
 
 __all__ = [
@@ -29,7 +31,13 @@ __all__ = [
 MANIFEST_FILE = "manifest.json"
 SEGMENTS_FOLDER = "segments"
 DELETED_PREFIX = "deleted-"
-FORMAT = 2
+FORMAT, CODED_FORMAT = 2, 3
+"""The second is that of indexes with codes: who knows the first alone would take residuals for
+vectors, and so refuses them."""
+
+Numbered: TypeAlias = type[ContextRows] | type[CodedRows]
+"""What rows with a number each may be."""
+
 SHOWN = 80
 """Characters of a fact that a message shows."""
 
@@ -41,15 +49,40 @@ class FieldKind:
     Attributes:
         type: Its type.
         outer: The dimension of the places in a list of texts; empty where there is none.
+        centroids: The dimension of the numbers of centroids, whose residuals the cells are; empty
+            where they are vectors.
     """
 
     type: TensorType
     outer: str = ""
+    centroids: str = ""
+
+    @property
+    def numbered(self) -> Numbered | None:
+        """What rows with a number each are; ``None`` where they have none."""
+        if self.centroids:
+            return CodedRows
+        return ContextRows if self.outer else None
 
     @property
     def inner(self) -> TensorType:
-        """Type of the vectors of one text."""
-        return self.type.without(self.outer) if self.outer else self.type
+        """Type of the rows without their numbers."""
+        return self.type if self.numbered is None else self.type.without(self._dimension)
+
+    @property
+    def _dimension(self) -> str:
+        return self.centroids or self.outer
+
+    def rows(self, rows: DocumentRows, numbers: NDArray[Any]) -> Rows:
+        """Return rows of this kind.
+
+        Args:
+            rows: The rows without their numbers.
+            numbers: (row,); not looked at where rows have none.
+        """
+        if self.numbered is None:
+            return rows
+        return self.numbered(type=self.type, outer=self._dimension, rows=rows, numbers=numbers)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -104,6 +137,11 @@ class IndexManifest:
         """How many documents there are, without deleted ones."""
         return sum(each.documents - each.deleted for each in self.segments)
 
+    @property
+    def is_coded(self) -> bool:
+        """Whether a field holds residuals of a codec."""
+        return any(each.centroids for each in self.fields.values())
+
     def rows(self, name: str) -> int:
         """Return how many token vectors a field has, those of deleted documents included."""
         return sum(each.rows[name] for each in self.segments)
@@ -120,11 +158,12 @@ class IndexManifest:
     def text(self) -> str:
         """Return the text of ``manifest.json``, its own checksum at the end."""
         document = {
-            "format": FORMAT,
+            "format": CODED_FORMAT if self.is_coded else FORMAT,
             "schema": self.schema,
             "generation": self.generation,
             "fields": {
                 name: {"type": str(each.type), "outer": each.outer}
+                | ({"centroids": each.centroids} if self.is_coded else {})
                 for name, each in self.fields.items()
             },
             "origin": dict(self.origin),
@@ -157,13 +196,14 @@ def read_manifest(path: Path) -> IndexManifest:
     try:
         data = file.read_bytes()
         said = json.loads(data.decode("utf-8"))
-        if said["format"] == FORMAT:
+        if said["format"] in {FORMAT, CODED_FORMAT}:
             check_seal(data)
             return _parse(said)
     except (ValueError, KeyError, TypeError) as error:
         raise IndexFolderError(f"{file}: not a valid manifest ({error}); embed again") from error
     raise IndexFolderError(
-        f"{file}: expected format {FORMAT}, got {said['format']!r:.20}; embed again"
+        f"{file}: expected format {FORMAT} or {CODED_FORMAT}, got {said['format']!r:.20}; embed "
+        "again"
     )
 
 
@@ -172,7 +212,7 @@ def _parse(said: Mapping[str, Any]) -> IndexManifest:
         schema=said["schema"],
         generation=said["generation"],
         fields={
-            name: FieldKind(type=TensorType.parse(each["type"]), outer=each["outer"])
+            name: FieldKind(**{**each, "type": TensorType.parse(each["type"])})
             for name, each in said["fields"].items()
         },
         origin=said["origin"],

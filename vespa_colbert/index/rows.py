@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,9 @@ from vespa_colbert.arrays import bfloat16_bits, bfloat16_values
 from vespa_colbert.errors import ArrayError
 from vespa_colbert.tensor import CellType, Tensor, TensorType
 
-__all__ = ["ContextRows", "DocumentRows", "text_tensor"]
+__all__ = ["CodedRows", "ContextRows", "DocumentRows", "NumberedRows", "Rows", "text_tensor"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,7 +76,8 @@ class DocumentRows:
         Raises:
             ArrayError: If there is no such document.
         """
-        self._check_positions(np.array([position]))
+        if not 0 <= position < len(self):
+            self._check_positions(np.array([position]))
         start, end = self.offsets[position], self.offsets[position + 1]
         return Tensor.rows(self.type, self._cells(self.values[start:end]))
 
@@ -99,16 +103,14 @@ class DocumentRows:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ContextRows:
-    """The values of a field such as ``tensor<int8>(context{},token{},x[16])`` for many documents.
+class NumberedRows(ABC):
+    """The values of a field whose rows have two labels: a number of each, and a place.
 
     Attributes:
         type: Type of the field: two mapped dimensions, one indexed.
-        outer: The dimension whose labels are places in the document's list of texts; those of the
-            other one are the places of the token in its text.
-        rows: The rows of all texts of each document, as if they were one text.
-        contexts: (row,) int64, the place of each row's text; in each document the rows of a text
-            stand together.
+        outer: The dimension whose labels are the numbers; those of the other one are places.
+        rows: The rows of each document, as if places were their only labels.
+        numbers: (row,) of ``DTYPE``, from 0.
 
     Raises:
         ArrayError: If they contradict each other or the type.
@@ -117,14 +119,23 @@ class ContextRows:
     type: TensorType
     outer: str
     rows: DocumentRows
-    contexts: NDArray[np.int64]
+    numbers: NDArray[Any]
+
+    ARRAY: ClassVar[str]
+    """What the numbers are: their name in a file."""
+
+    DTYPE: ClassVar[np.dtype[Any]]
 
     def __post_init__(self) -> None:
         inner = self.type.without(self.outer)
         if len(self.type.mapped) != 2 or self.rows.type != inner:
             raise ArrayError(f"{self.type}: expected rows of {inner}, got {self.rows.type}")
-        if self.contexts.shape != (len(self.values),) or (self.contexts < 0).any():
-            raise ArrayError(f"{self.type}: expected a place for each of {len(self.values)} rows")
+        is_whole = self.numbers.shape == (len(self.values),) and self.numbers.dtype == self.DTYPE
+        if not is_whole or (self.numbers < 0).any():
+            raise ArrayError(
+                f"{self.type}: expected {self.ARRAY} of {len(self.values)} rows, {self.DTYPE} from "
+                f"0, got {self.numbers.dtype} of shape {self.numbers.shape}"
+            )
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -145,27 +156,23 @@ class ContextRows:
         return self.rows.cells
 
     @property
+    @abstractmethod
     def tokens(self) -> NDArray[np.int64]:
-        """The place of each row's token in its text: (row,) int64."""
-        places = np.arange(len(self.values))
-        documents = np.repeat(np.arange(len(self)), np.diff(self.offsets))
-        is_first = np.ones(len(places), np.bool_)
-        is_first[1:] = (np.diff(self.contexts) != 0) | (np.diff(documents) != 0)
-        starts = np.maximum.accumulate(np.where(is_first, places, 0))
-        return np.asarray(places - starts, np.int64)
+        """The place of each row: (row,) int64."""
 
     @property
     def codes(self) -> NDArray[np.int64]:
         """The labels of each row as numbers, in the order of the type: (row, 2) int64."""
-        columns = [self.contexts, self.tokens]
-        is_first = self.type.mapped[0] == self.outer
-        return np.stack(columns if is_first else columns[::-1], axis=1)
+        return np.stack(self._ordered(self.numbers.astype(np.int64), self.tokens), axis=1)
 
     @property
     def labels(self) -> tuple[tuple[str, ...], ...]:
         """For each mapped dimension the labels that the codes point to."""
-        most = self.codes.max(axis=0, initial=-1).tolist()
-        return tuple(tuple(map(str, range(each + 1))) for each in most)
+        return self._ordered(_labels_up_to(self.numbers), _labels_up_to(self.tokens))
+
+    def _ordered(self, outer: T, inner: T) -> tuple[T, T]:
+        """Return what there is of both dimensions in the order of the type."""
+        return (outer, inner) if self.type.mapped[0] == self.outer else (inner, outer)
 
     def document(self, position: int) -> Tensor:
         """Return the tensor of one document.
@@ -175,10 +182,64 @@ class ContextRows:
         """
         cells = self.rows.document(position).values
         part = slice(int(self.offsets[position]), int(self.offsets[position + 1]))
-        return Tensor(self.type, self.codes[part], self.labels, cells)
+        offsets = np.array([0, len(cells)], np.int64)
+        rows = DocumentRows(type=self.rows.type, offsets=offsets, values=self.values[part])
+        one = replace(self, rows=rows, numbers=self.numbers[part])
+        # A document has few of the numbers that there may be: tens of thousands of centroids.
+        used, places = np.unique(one.numbers, return_inverse=True)
+        codes = np.stack(self._ordered(places.reshape(-1), one.tokens), axis=1)
+        labels = self._ordered(tuple(map(str, used.tolist())), _labels_up_to(one.tokens))
+        return Tensor(self.type, codes, labels, cells)
 
 
-def text_tensor(rows: DocumentRows | ContextRows, position: int, place: int) -> Tensor:
+def _labels_up_to(numbers: NDArray[Any]) -> tuple[str, ...]:
+    return tuple(map(str, range(int(numbers.max(initial=-1)) + 1)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ContextRows(NumberedRows):
+    """The values of a field such as ``tensor<int8>(context{},token{},x[16])`` for many documents.
+
+    The number of a row is the place of its text in the document's list; in each document the rows
+    of a text stand together.
+    """
+
+    ARRAY: ClassVar[str] = "contexts"
+    DTYPE: ClassVar[np.dtype[Any]] = np.dtype(np.int64)
+
+    @property
+    def tokens(self) -> NDArray[np.int64]:
+        """The place of each row's token in its text: (row,) int64."""
+        places = np.arange(len(self.values))
+        documents = np.repeat(np.arange(len(self)), np.diff(self.offsets))
+        is_first = np.ones(len(places), np.bool_)
+        is_first[1:] = (np.diff(self.numbers) != 0) | (np.diff(documents) != 0)
+        starts = np.maximum.accumulate(np.where(is_first, places, 0))
+        return np.asarray(places - starts, np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CodedRows(NumberedRows):
+    """The values of a field such as ``tensor<int8>(c{},dt{},x[32])``: residuals of token vectors.
+
+    The number of a row is that of its centroid.
+    """
+
+    ARRAY: ClassVar[str] = "centroids"
+    DTYPE: ClassVar[np.dtype[Any]] = np.dtype(np.int32)
+
+    @property
+    def tokens(self) -> NDArray[np.int64]:
+        """The place of each row's token in its document: (row,) int64."""
+        starts = np.repeat(self.offsets[:-1], np.diff(self.offsets))
+        return np.asarray(np.arange(len(self.values)) - starts, np.int64)
+
+
+Rows: TypeAlias = DocumentRows | ContextRows | CodedRows
+"""A field of an index."""
+
+
+def text_tensor(rows: Rows, position: int, place: int) -> Tensor:
     """Return the vectors of one text of a document, its tokens counted from 0.
 
     Args:
@@ -187,10 +248,12 @@ def text_tensor(rows: DocumentRows | ContextRows, position: int, place: int) -> 
         place: Of the text in the document's list; 0 where it has one text.
 
     Raises:
-        ArrayError: If there is no such document.
+        ArrayError: If there is no such document, or the field holds codes of vectors.
     """
+    if isinstance(rows, CodedRows):
+        raise ArrayError(f"{rows.type}: expected token vectors, got residuals of a codec")
     if isinstance(rows, DocumentRows):
         return rows.document(position)
     every = rows.rows.document(position)
     start, end = rows.offsets[position], rows.offsets[position + 1]
-    return Tensor.rows(every.type, every.values[rows.contexts[start:end] == place])
+    return Tensor.rows(every.type, every.values[rows.numbers[start:end] == place])

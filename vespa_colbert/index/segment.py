@@ -3,7 +3,7 @@
 ``documents.jsonl`` has a line for each document, ``documents.safetensors`` where each line begins,
 the keys of its id and of its content, and its place in the corpus. ``FIELD.tokens.safetensors`` has
 the ``tokens`` of a field and the ``offsets`` of each document's, with the ``contexts`` of a list of
-texts.
+texts, or the ``centroids`` whose residuals the tokens are.
 """
 
 from __future__ import annotations
@@ -31,11 +31,9 @@ from vespa_colbert.index.collection import Document
 from vespa_colbert.index.indexing import TextFields
 from vespa_colbert.index.key_table import keys_of
 from vespa_colbert.index.manifest import FieldKind, SegmentEntry
-from vespa_colbert.index.rows import ContextRows, DocumentRows
+from vespa_colbert.index.rows import DocumentRows, NumberedRows, Rows
 
 __all__ = ["FieldPart", "Segment", "SegmentPart", "document_line", "map_segment", "write_segment"]
-
-Rows = DocumentRows | ContextRows
 
 TEXTS_FILE = "documents.jsonl"
 DOCUMENTS_FILE = "documents.safetensors"
@@ -50,18 +48,18 @@ class FieldPart:
     Attributes:
         lengths: (document,) int64, how many vectors each has.
         values: (row, width), as they are kept.
-        contexts: (row,) int64, places of texts in a list; empty where the field holds one text.
+        numbers: (row,), the number of each row; empty where the field has none.
     """
 
     lengths: NDArray[np.int64]
     values: NDArray[Any]
-    contexts: NDArray[np.int64]
+    numbers: NDArray[Any]
 
     @classmethod
     def of(cls, rows: Rows) -> FieldPart:
         """Return the part that rows make."""
-        contexts = rows.contexts if isinstance(rows, ContextRows) else np.zeros(0, np.int64)
-        return cls(lengths=np.diff(rows.offsets), values=rows.values, contexts=contexts)
+        numbers = rows.numbers if isinstance(rows, NumberedRows) else np.zeros(0, np.int64)
+        return cls(lengths=np.diff(rows.offsets), values=rows.values, numbers=numbers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -159,10 +157,7 @@ class Segment:
             offsets=offsets - offsets[0] if offsets[0] else offsets,
             values=arrays["tokens"][part],
         )
-        if not kind.outer:
-            return rows
-        contexts = arrays["contexts"][part]
-        return ContextRows(type=kind.type, outer=kind.outer, rows=rows, contexts=contexts)
+        return rows if kind.numbered is None else kind.rows(rows, arrays[kind.numbered.ARRAY][part])
 
     def part(self, start: int, end: int) -> SegmentPart:
         """Return a run of documents."""
@@ -257,8 +252,8 @@ class _SegmentFiles:
         for name, each in part.fields.items():
             self.tokens[name].write("offsets", rows[name] + np.cumsum(each.lengths))
             self.tokens[name].write("tokens", each.values)
-            if self.kinds[name].outer:
-                self.tokens[name].write("contexts", each.contexts)
+            if (numbered := self.kinds[name].numbered) is not None:
+                self.tokens[name].write(numbered.ARRAY, each.numbers)
             rows[name] += len(each.values)
 
 
@@ -323,9 +318,9 @@ def _document_specs(documents: int) -> list[ArraySpec]:
 
 
 def _token_specs(kind: FieldKind, documents: int, rows: int) -> list[ArraySpec]:
-    contexts = [ArraySpec(name="contexts", dtype=INT64, shape=(rows,))] if kind.outer else []
+    numbered = [] if kind.numbered is None else [kind.numbered]
     return [
+        *(ArraySpec(name=each.ARRAY, dtype=each.DTYPE, shape=(rows,)) for each in numbered),
         ArraySpec(name="offsets", dtype=INT64, shape=(documents + 1,)),
-        *contexts,
         ArraySpec(name="tokens", dtype=kind.dtype, shape=(rows, *kind.inner.shape)),
     ]

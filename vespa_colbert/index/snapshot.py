@@ -25,8 +25,8 @@ from vespa_colbert.index.manifest import (
     check_origin,
     read_manifest,
 )
-from vespa_colbert.index.rows import ContextRows, DocumentRows
-from vespa_colbert.index.segment import Rows, Segment, map_segment
+from vespa_colbert.index.rows import DocumentRows, NumberedRows, Rows
+from vespa_colbert.index.segment import Segment, map_segment
 
 __all__ = ["CHECKED_BYTES", "Snapshot", "StoredList", "all_faults", "open_snapshot"]
 
@@ -65,6 +65,15 @@ class Snapshot:
             found.append(np.stack([np.full(len(positions), number), positions], axis=1))
         return np.concatenate(found)
 
+    def column(self, name: str) -> NDArray[Any]:
+        """Return what there is of each document: ``ids``, ``contents``, ``places``."""
+        return np.concatenate([each.column(name)[~each.deleted] for each in self.segments])
+
+    def lengths(self, name: str) -> NDArray[np.int64]:
+        """Return how many token vectors of a field each document has: (document,) int64."""
+        counts = (each.rows_of(name)[~each.deleted] for each in self.segments)
+        return np.concatenate([np.zeros(0, np.int64), *counts])
+
     def row(self, place: int) -> dict[str, Any]:
         """Return what the line of a document says."""
         number, position = map(int, self.locations[place])
@@ -88,21 +97,18 @@ class Snapshot:
     def _joined(self, name: str, parts: Sequence[Rows]) -> Rows:
         kind = self.manifest.fields[name]
         values = [np.zeros((0, *kind.inner.shape), kind.dtype)]
-        lengths, contexts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        dtype = np.int64 if kind.numbered is None else kind.numbered.DTYPE
+        lengths, numbers = [np.zeros(0, np.int64)], [np.zeros(0, dtype)]
         for segment, rows in zip(self.segments, parts, strict=True):
             counts = np.diff(rows.offsets)
             is_kept = np.repeat(~segment.deleted, counts)
             lengths.append(counts[~segment.deleted])
             values.append(rows.values[is_kept] if segment.deleted.any() else rows.values)
-            if isinstance(rows, ContextRows):
-                contexts.append(rows.contexts[is_kept])
+            if isinstance(rows, NumberedRows):
+                numbers.append(rows.numbers[is_kept])
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(lengths))])
         joined = DocumentRows(type=kind.inner, offsets=offsets, values=np.concatenate(values))
-        if not kind.outer:
-            return joined
-        return ContextRows(
-            type=kind.type, outer=kind.outer, rows=joined, contexts=np.concatenate(contexts)
-        )
+        return kind.rows(joined, np.concatenate(numbers))
 
     def documents(self) -> StoredList[Document]:
         """Return the documents."""
@@ -224,8 +230,7 @@ def all_faults(path: Path) -> list[str]:
     if faults:
         return faults
     snapshot = open_snapshot(path)
-    ids = [each.column("ids")[~each.deleted] for each in snapshot.segments]
-    unique = np.unique(np.concatenate(ids), axis=0) if ids else np.zeros((0, 2))
+    unique = np.unique(snapshot.column("ids"), axis=0) if snapshot.segments else np.zeros((0, 2))
     if len(unique) != len(snapshot):
         faults.append(f"{path / MANIFEST_FILE}: {len(snapshot)} documents, {len(unique)} ids")
     return faults

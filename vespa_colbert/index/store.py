@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from vespa_colbert.app.schema import Schema
 from vespa_colbert.errors import CollectionError, IndexFolderError
-from vespa_colbert.files import atomic_folder
 from vespa_colbert.index.collection import Document
 from vespa_colbert.index.embedding import Embed, FieldCells, derived_texts, embedded_fields
 from vespa_colbert.index.indexing import TextFields
-from vespa_colbert.index.join import is_index_folder, new_segment, write_manifest
+from vespa_colbert.index.join import is_index_folder, publish_parts
 from vespa_colbert.index.manifest import FieldKind, IndexManifest
-from vespa_colbert.index.segment import Rows, SegmentPart, document_line, write_segment
+from vespa_colbert.index.rows import Rows
+from vespa_colbert.index.segment import SegmentPart, document_line
 from vespa_colbert.index.snapshot import open_snapshot
 
 __all__ = ["LocalIndex", "Rows", "build_index", "field_kinds", "is_index_folder", "open_index"]
@@ -136,15 +136,9 @@ def _write(index: LocalIndex, schema: Schema) -> None:
         for document, derived in zip(index.documents, index.derived, strict=True)
     }
     part = SegmentPart.of(lines, range(len(lines)), index.tensors)
-    manifest = IndexManifest(
-        schema=schema.name, fields=field_kinds(schema), origin=index.origin, generation=1
-    )
-    with atomic_folder(index.path, is_ours=is_index_folder) as folder:
-        rows = {name: len(each.values) for name, each in index.tensors.items()}
-        entry = write_segment(
-            new_segment(folder, 1), manifest.fields, [part], documents=len(lines), rows=rows
-        )
-        write_manifest(folder, replace(manifest, segments=(entry,)))
+    manifest = IndexManifest(schema=schema.name, fields=field_kinds(schema), origin=index.origin)
+    rows = {name: len(each.values) for name, each in index.tensors.items()}
+    publish_parts(index.path, manifest, [part], documents=len(lines), rows=rows)
 
 
 def field_kinds(schema: Schema) -> dict[str, FieldKind]:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from vespa_colbert.arrays import bfloat16_values, truncate_to_bfloat16
 from vespa_colbert.errors import ArrayError, IndexFolderError, MissingExtraError, SpecError
 from vespa_colbert.files import atomic_file
-from vespa_colbert.index.rows import ContextRows, DocumentRows
+from vespa_colbert.index.rows import CodedRows, DocumentRows, Rows
 from vespa_colbert.tensor import CellType, TensorType
 
 __all__ = [
@@ -131,9 +131,7 @@ class TokenGraph:
         return np.asarray(nodes, np.int64)
 
 
-def build_graph(
-    rows: DocumentRows | ContextRows, metric: str, options: GraphOptions | None = None
-) -> TokenGraph:
+def build_graph(rows: Rows, metric: str, options: GraphOptions | None = None) -> TokenGraph:
     """Return the graph over the vectors of a field.
 
     Args:
@@ -188,9 +186,15 @@ def _faiss() -> Any:
     return faiss
 
 
-def _vector_type(rows: DocumentRows | ContextRows) -> TensorType:
-    """Return the type of one vector."""
-    inner = rows.rows.type if isinstance(rows, ContextRows) else rows.type
+def _vector_type(rows: Rows) -> TensorType:
+    """Return the type of one vector.
+
+    Raises:
+        SpecError: If the rows are codes of vectors.
+    """
+    if isinstance(rows, CodedRows):
+        raise SpecError(f"graph of {rows.type}: expected token vectors, got residuals of a codec")
+    inner = rows.type if isinstance(rows, DocumentRows) else rows.rows.type
     return inner.without(inner.mapped[0])
 
 
@@ -241,7 +245,7 @@ def _first_of_each(documents: NDArray[np.int64]) -> NDArray[np.int64]:
     return documents[np.sort(first)]
 
 
-def rows_state(rows: DocumentRows | ContextRows) -> str:
+def rows_state(rows: Rows) -> str:
     """Return what tells the vectors of a field from any others: their sha256."""
     digest = hashlib.sha256(f"{rows.type}".encode())
     digest.update(np.ascontiguousarray(rows.offsets, np.int64).tobytes())
@@ -255,7 +259,7 @@ def graph_path(folder: Path, field: str) -> Path:
     return folder.with_name(f"{folder.name}.{field}.graph")
 
 
-def write_graph(graph: TokenGraph, path: Path, rows: DocumentRows | ContextRows) -> None:
+def write_graph(graph: TokenGraph, path: Path, rows: Rows) -> None:
     """Write a graph to a file.
 
     Args:
@@ -291,7 +295,7 @@ def _facts(kind: TensorType, metric: str, options: GraphOptions) -> dict[str, An
 
 def open_graph(
     path: Path,
-    rows: DocumentRows | ContextRows,
+    rows: Rows,
     metric: str,
     options: GraphOptions | None = None,
 ) -> TokenGraph:

@@ -32,6 +32,7 @@ from vespa_colbert.index.token_graph import (
     write_graph,
 )
 from vespa_colbert.rank import NearestNeighbor, Ranker, RankQuery
+from vespa_colbert.rank.documents import FieldTensors
 from vespa_colbert.rank.expand import calls
 from vespa_colbert.rank.features.distance import METRICS, closenesses
 from vespa_colbert.tensor import CellType, Tensor
@@ -176,7 +177,9 @@ def _compared(ranker: Ranker, query: RankQuery) -> tuple[str, str]:
 
 def _is_tokens(ranker: Ranker, name: str) -> bool:
     found = ranker.documents.tensors.get(name)
-    return found is not None and len(found.type.indexed) == 1 and bool(found.type.mapped)
+    if found is None or (isinstance(found, FieldTensors) and found.is_coded):
+        return False
+    return len(found.type.indexed) == 1 and bool(found.type.mapped)
 
 
 def _vectors(ranker: Ranker, name: str, asked: Tensor) -> tuple[Tensor, ...]:

@@ -22,9 +22,16 @@ from vespa_colbert.embedder.pooling import pooled_documents
 from vespa_colbert.embedder.processors import processors
 from vespa_colbert.errors import CollectionError, IndexFolderError, OutputError
 from vespa_colbert.export import ModelFolder
-from vespa_colbert.files import atomic_file, digest_file, write_lock
-from vespa_colbert.index import LocalIndex, embedded_fields, open_index
-from vespa_colbert.index.collection import corpus_lines
+from vespa_colbert.files import atomic_file, check_replaceable, digest_file, write_lock
+from vespa_colbert.index import (
+    Feed,
+    FeedFields,
+    LocalIndex,
+    embedded_fields,
+    is_index_folder,
+    open_index,
+)
+from vespa_colbert.index.collection import CorpusLine, corpus_lines
 from vespa_colbert.index.join import publish
 from vespa_colbert.index.manifest import IndexManifest, check_origin
 from vespa_colbert.index.snapshot import open_snapshot
@@ -115,24 +122,41 @@ def corpus_file(source: Path) -> Iterator[Path]:
     yield source / BEIR_FILE if source.is_dir() else source
 
 
-def survey_corpus(corpus: Path, on_error: OnError) -> Survey:
+def survey_corpus(request: EmbedRequest) -> Survey:
     """Return what a corpus holds.
 
     Raises:
         CollectionError: If a line is bad and is not to be passed over, or no line is good.
     """
     documents, skipped = 0, []
-    for line in corpus_lines(corpus):
+    for line in _lines(request):
         if not isinstance(line.found, CollectionError):
             documents += 1
-        elif on_error == "fail":
+        elif request.on_error == "fail":
             raise line.found
         else:
             skipped.append(SkippedLine(line=line.number, reason=str(line.found)))
     if not documents:
-        raise CollectionError(f"{corpus}: expected a good line, got {len(skipped)} bad ones")
-    checksum = digest_file(corpus).sha256
+        raise CollectionError(
+            f"{request.corpus}: expected a good line, got {len(skipped)} bad; the first: "
+            f"{skipped[0].reason}"
+        )
+    checksum = digest_file(request.corpus).sha256
     return Survey(documents=documents, checksum=checksum, skipped=tuple(skipped))
+
+
+def _lines(request: EmbedRequest) -> Iterator[CorpusLine]:
+    """Yield what each line of a corpus holds; a document that Vespa would refuse is a bad line."""
+    fields = FeedFields.of_schema(request.schema, namespace=request.schema.name)
+    for line in corpus_lines(request.corpus):
+        if not isinstance(line.found, CollectionError):
+            try:
+                next(Feed(documents=[line.found], fields=fields).operations())
+            except CollectionError as error:
+                fault = CollectionError(f"{request.corpus} line {line.number}: {error}")
+                yield replace(line, found=fault)
+                continue
+        yield line
 
 
 def embed_corpus(
@@ -163,7 +187,7 @@ def embed_corpus(
     request = EmbedRequest(
         corpus=corpus, model=model, schema=schema, output=output, threads=threads
     )
-    done = embed_slice(request, survey_corpus(corpus, "fail"), reporter=reporter)
+    done = embed_slice(request, survey_corpus(request), reporter=reporter)
     return Made(value=open_index(output), reused=done.reused)
 
 
@@ -205,8 +229,9 @@ def embed_slice(
     if (documents := stands(output, origin)) is not None:
         _clean(output, partial)
         return Embedded(path=output, documents=documents, reused=True, skipped=survey.skipped)
-    kinds = field_kinds(request.schema)
-    for name in embedded_fields(request.schema).keys() - kinds.keys():
+    check_replaceable(output, is_index_folder)
+    kinds = request.kinds
+    for name in embedded_fields(request.schema).keys() - field_kinds(request.schema).keys():
         tell.say(f"field {name} holds no token vectors: it is left out of the local index")
     begins = IndexManifest(
         schema=request.schema.name,
@@ -272,13 +297,14 @@ def _embed(
             writer=writer,
             skips=request.on_error == "skip",
             progress=progress,
+            coded=request.coded,
         )
-        run.run(_documents(request.corpus, places, first))
+        run.run(_documents(request, places, first))
     return run
 
 
-def _documents(corpus: Path, places: range, first: int) -> Iterator[NumberedDocument]:
-    good = (line for line in corpus_lines(corpus) if not isinstance(line.found, CollectionError))
+def _documents(request: EmbedRequest, places: range, first: int) -> Iterator[NumberedDocument]:
+    good = (line for line in _lines(request) if not isinstance(line.found, CollectionError))
     for place, line in enumerate(good):
         if place >= places.stop:
             return
@@ -335,9 +361,11 @@ def append_corpus(request: EmbedRequest, *, reporter: Reporter | None = None) ->
         IndexFolderError: If there is no index, or it was made with another model or other fields.
         OutputError: If it cannot be written.
     """
-    survey = survey_corpus(request.corpus, request.on_error)
+    survey = survey_corpus(request)
     origin = request.origin
     with write_index(request.output) as writer:
+        if writer.manifest.is_coded and request.coded is None:
+            raise IndexFolderError(f"{request.output}: holds residuals; name their codec: --codec")
         check_origin(request.output, writer.manifest.origin, origin)
         before = writer.manifest.generation
         places = range(survey.documents)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,10 +13,14 @@ from vespa_colbert.app import Schema
 from vespa_colbert.embedder import Runtime
 from vespa_colbert.embedder.pooling import UNPOOLED, TokenPooling
 from vespa_colbert.errors import SpecError
+from vespa_colbert.evaluate import CodedField
 from vespa_colbert.export import ModelFolder
 from vespa_colbert.index import embedded_fields, tensor_fields
+from vespa_colbert.index.manifest import FieldKind
+from vespa_colbert.index.store import field_kinds
+from vespa_colbert.pipeline.packaged_codec import codec_origin
 
-__all__ = ["EmbedRequest", "OnError", "index_origin", "require_fed"]
+__all__ = ["EmbedRequest", "OnError", "index_origin", "require_fed", "schema_origin"]
 
 SKIPPED = ".skipped.jsonl"
 
@@ -36,6 +41,7 @@ class EmbedRequest:
         on_error: Whether a bad line ends it, or is passed over and reported.
         pooling: How many vectors of a document are left.
         runtime: What computes the vectors.
+        coded: The field of residuals, where these are kept in place of vectors.
 
     Raises:
         SpecError: If vectors are pooled that Vespa itself makes, which it cannot pool.
@@ -49,17 +55,26 @@ class EmbedRequest:
     on_error: OnError = "fail"
     pooling: TokenPooling = UNPOOLED
     runtime: Runtime = "onnxruntime"
+    coded: CodedField | None = None
 
     def __post_init__(self) -> None:
         require_one_embedder(self.schema)
-        if self.pooling.is_active:
+        if self.pooling.is_active and self.coded is None:
             require_fed(self.schema)
 
     @property
     def origin(self) -> dict[str, str]:
         """What an index is made with, whatever the corpus."""
         stated = index_origin(self.model, self.schema)
-        return {**stated, "pooling": str(self.pooling), "runtime": self.runtime}
+        codec = {} if self.coded is None else codec_origin(self.coded.codec)
+        return {**stated, "pooling": str(self.pooling), "runtime": self.runtime, **codec}
+
+    @property
+    def kinds(self) -> dict[str, FieldKind]:
+        """The fields of the index."""
+        if self.coded is None:
+            return field_kinds(self.schema)
+        return {self.coded.name: self.coded.kind}
 
     @property
     def report(self) -> Path:
@@ -72,19 +87,24 @@ def index_origin(model: ModelFolder, schema: Schema) -> dict[str, str]:
 
     The schema counts by its tensor fields alone: a changed rank expression needs no new index.
     """
-    facts = json.dumps(asdict(model.embedder), sort_keys=True)
+    facts, said = json.dumps(asdict(model.embedder), sort_keys=True), schema_origin(schema)
+    return {
+        "dim": str(model.embedder.dim),
+        "types": said["types"],
+        "model": model.checksum,
+        "tokenizer": model.files[model.tokenizer_path.name].sha256,
+        "embedder": hashlib.sha256(facts.encode()).hexdigest(),
+        "fields": said["fields"],
+    }
+
+
+def schema_origin(schema: Schema) -> dict[str, str]:
+    """Return what an index must have been made with to fit a schema: its tensor fields."""
     fields = json.dumps(
         [[each.name, each.type, *each.indexing] for each in tensor_fields(schema)], sort_keys=True
     )
     kinds = ", ".join(f"{each.name} {each.type}" for each in tensor_fields(schema))
-    return {
-        "dim": str(model.embedder.dim),
-        "types": kinds,
-        "model": model.checksum,
-        "tokenizer": model.files[model.tokenizer_path.name].sha256,
-        "embedder": hashlib.sha256(facts.encode()).hexdigest(),
-        "fields": hashlib.sha256(fields.encode()).hexdigest(),
-    }
+    return {"types": kinds, "fields": hashlib.sha256(fields.encode()).hexdigest()}
 
 
 def require_one_embedder(schema: Schema) -> None:
@@ -106,14 +126,19 @@ def require_one_embedder(schema: Schema) -> None:
         )
 
 
-def require_fed(schema: Schema) -> None:
+def require_fed(schema: Schema, names: Collection[str] | None = None) -> None:
     """Return nothing if token vectors are fed, so that they may be pooled.
+
+    Args:
+        schema: The schema.
+        names: The fields that count; all of them where none are given.
 
     Raises:
         SpecError: If a field is filled by Vespa's own embedder, which cannot pool.
     """
     for name, each in embedded_fields(schema).items():
-        if each.holds_tokens and not schema.field(name).in_document:
+        is_meant = each.holds_tokens and (names is None or name in names)
+        if is_meant and not schema.field(name).in_document:
             raise SpecError(
                 f"schema {schema.name}, field {name}: Vespa's own embedder fills it and cannot "
                 "pool, so that what it serves would not be what is here; generate the application "

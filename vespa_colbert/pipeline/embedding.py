@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vespa_colbert.app import Schema
 from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.errors import ArrayError, CollectionError
+from vespa_colbert.evaluate.coded_field import CodedCells, CodedField
 from vespa_colbert.index import Document, embedded_fields
 from vespa_colbert.index.embedding import EmbeddedField, FieldCells, derived_texts
 from vespa_colbert.index.key_table import keys_of
@@ -75,6 +76,10 @@ class _Ready:
     texts: tuple[str, ...]
 
 
+def _cells(field: EmbeddedField | CodedField) -> FieldCells | CodedCells:
+    return CodedCells(coded=field) if isinstance(field, CodedField) else FieldCells(embedded=field)
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class CorpusEmbedding:
     """What is done to each document of a corpus, and what came of it.
@@ -86,6 +91,7 @@ class CorpusEmbedding:
         writer: The index; documents that it has as they are given are left alone.
         skips: Whether a document that cannot be embedded is passed over.
         progress: Called with the number of documents embedded.
+        coded: The field of residuals, where the index holds residuals.
         ids: Keys of the documents that are in the index, in order.
         places: Where they stand.
         skipped: What was passed over.
@@ -97,16 +103,19 @@ class CorpusEmbedding:
     writer: IndexWriter
     skips: bool
     progress: Callable[[int], None]
+    coded: CodedField | None = None
     ids: list[NDArray[np.uint64]] = field(default_factory=list)
     places: list[NDArray[np.int64]] = field(default_factory=list)
     skipped: list[SkippedLine] = field(default_factory=list)
     done: int = 0
-    _fields: dict[str, EmbeddedField] = field(init=False)
+    _fields: dict[str, EmbeddedField | CodedField] = field(init=False)
     _pending: list[SegmentPart] = field(default_factory=list)
     _committed: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        known = embedded_fields(self.schema)
+        known: dict[str, EmbeddedField | CodedField] = {**embedded_fields(self.schema)}
+        if self.coded is not None:
+            known[self.coded.name] = self.coded
         self._fields = {name: known[name] for name in self.writer.manifest.fields}
 
     def run(self, documents: Iterable[NumberedDocument]) -> None:
@@ -197,7 +206,7 @@ class CorpusEmbedding:
             return
         rows: dict[str, Any] = {}
         for name, each in self._fields.items():
-            cells = FieldCells(embedded=each)
+            cells = _cells(each)
             for one in ready:
                 cells.add(one.given.document.fields, vectors.__getitem__)
             rows[name] = cells.rows()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vespa_colbert.app import Schema
@@ -12,8 +12,15 @@ from vespa_colbert.app.field import Field
 from vespa_colbert.app.sent import document_example
 from vespa_colbert.embedder import LocalEmbedder
 from vespa_colbert.embedder.pooling import UNPOOLED, TokenPooling, pooled_embedding
-from vespa_colbert.errors import ArrayError, CollectionError, IndexFolderError, SpecError
+from vespa_colbert.errors import (
+    ArrayError,
+    CollectionError,
+    IndexFolderError,
+    OutputError,
+    SpecError,
+)
 from vespa_colbert.export import ModelFolder
+from vespa_colbert.files import write_lock
 from vespa_colbert.index import (
     Document,
     Feed,
@@ -28,11 +35,17 @@ from vespa_colbert.index import (
 )
 from vespa_colbert.index.embedding import Embed, EmbeddedField, FieldCells
 from vespa_colbert.index.indexing import read_embed_statement
+from vespa_colbert.index.snapshot import Snapshot
+from vespa_colbert.index.store import Rows
 from vespa_colbert.pipeline.corpus import index_origin
+from vespa_colbert.pipeline.packaged_codec import require_codec_of
 from vespa_colbert.tensor import Tensor, TensorType
 from vespa_colbert.tensor.document_json import tensor_from_json
 
-__all__ = ["FeedOptions", "check_corpus", "feed_corpus", "given_fields", "open_feed"]
+__all__ = ["FeedOptions", "check_corpus", "check_feed", "feed_corpus", "given_fields", "open_feed"]
+
+RUN_DOCUMENTS = 256
+"""Documents of an index whose rows are looked up together; their cells stay on disk."""
 
 CLIENT = "client"
 """What stands for the embedder in a statement that is carried out here."""
@@ -51,6 +64,7 @@ class FeedOptions:
         threads: Of ONNX Runtime; 0 for one a core.
         given: Tensor fields that no model here fills: they stand in the corpus under ``_tensors``.
         pooling: How many vectors of a document are left, where they are made here.
+        application: The package that is fed; residuals of an index must be of its codec.
     """
 
     namespace: str
@@ -60,6 +74,7 @@ class FeedOptions:
     threads: int = 0
     given: frozenset[str] = frozenset()
     pooling: TokenPooling = UNPOOLED
+    application: Path | None = None
 
 
 def open_feed(
@@ -75,7 +90,8 @@ def open_feed(
             been made with.
 
     Raises:
-        SpecError: If the documents have a tensor field that cannot be filled.
+        SpecError: If the documents have a tensor field that cannot be filled, or the package
+            another codec than the index.
         IndexFolderError: If the index is damaged, another one, or lacks such a field.
         SchemaSyntaxError: If what is to be embedded is not understood.
     """
@@ -83,7 +99,11 @@ def open_feed(
     wanted = _tensor_fields(schema, options)
     if is_index_folder(source):
         origin = None if model is None else index_origin(model, schema)
-        return _index_feed(read_index(source, origin=origin), fields, wanted, options.given)
+        index = read_index(source, origin=origin)
+        if wanted:
+            made_with = index.snapshot.manifest.origin
+            require_codec_of(made_with, f"the index {source}", options.application, schema)
+        return _index_feed(index, fields, wanted, options.given)
     documents = iterate_corpus(source)
     types = {each.name: TensorType.parse(each.type) for each in wanted}
     given = {name: kind for name, kind in types.items() if name in options.given}
@@ -115,6 +135,18 @@ def given_fields(schema: Schema) -> frozenset[str]:
     embedded = {name for name, each in embedded_fields(schema).items() if each.holds_tokens}
     documents = (each for each in schema.document_fields if each.tensor_type is not None)
     return frozenset(each.name for each in documents if each.name not in embedded)
+
+
+def check_feed(path: Path) -> None:
+    """Return nothing if a feed can be written there: asked before its vectors are made.
+
+    Raises:
+        OutputError: If a folder stands there, or its folder cannot be written.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path}: expected a file or nothing, got a folder; name another --feed")
+    with write_lock(path):
+        pass
 
 
 def check_corpus(corpus: Path, schema: Schema) -> None:
@@ -209,11 +241,35 @@ def _index_feed(
                 f"{index.path}: expected {each.name} with type {kind}, got {got or 'none'}; embed "
                 "again, or feed the corpus with -m"
             )
+    runs = _Runs(snapshot=index.snapshot, names=tuple(each.name for each in wanted))
+    return Feed(documents=index.documents(), fields=fields, tensors=runs.tensors)
 
-    def tensors(position: int, _document: Document) -> Mapping[str, Tensor]:
-        return {each.name: index.tensor(each.name, position) for each in wanted}
 
-    return Feed(documents=index.documents(), fields=fields, tensors=tensors)
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Runs:
+    """The tensors of an index, found for a run of documents at a time.
+
+    Attributes:
+        snapshot: The index.
+        names: The fields.
+        run: Segment and positions in it that ``rows`` has.
+        rows: Name → the tensors of those documents.
+    """
+
+    snapshot: Snapshot
+    names: tuple[str, ...]
+    run: tuple[int, range] = (-1, range(0))
+    rows: dict[str, Rows] = field(default_factory=dict)
+
+    def tensors(self, position: int, _document: Document) -> Mapping[str, Tensor]:
+        """Return the tensors of one document, by its place in the index."""
+        number, place = self.snapshot.locations[position].tolist()
+        if self.run[0] != number or place not in self.run[1]:
+            segment = self.snapshot.segments[number]
+            end = min(place + RUN_DOCUMENTS, segment.entry.documents)
+            self.run = number, range(place, end)
+            self.rows = {name: segment.rows(name, place, end) for name in self.names}
+        return {name: rows.document(place - self.run[1].start) for name, rows in self.rows.items()}
 
 
 def _given(fields: Mapping[str, TensorType], document: Document) -> dict[str, Tensor]:

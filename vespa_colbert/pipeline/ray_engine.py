@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from vespa_colbert.errors import MissingExtraError
-from vespa_colbert.pipeline.corpus import Embedded, EmbedRequest, survey_corpus
+from vespa_colbert.pipeline.corpus import Embedded, EmbedRequest, stands, survey_corpus
 from vespa_colbert.pipeline.reporter import Reporter, Silent
 from vespa_colbert.pipeline.shards import Shard, embed, embed_shard
 
@@ -34,7 +34,9 @@ def embed_with_ray(
         OutputError: If a folder cannot be written.
     """
     ray, data = _ray()
-    survey_corpus(request.corpus, request.on_error)
+    survey = survey_corpus(request)
+    if stands(request.output, {**request.origin, "corpus": survey.checksum}) is not None:
+        return embed(request, reporter=reporter).embedded
     if not ray.is_initialized():
         ray.init()
     count = shards or 4 * max(1, int(ray.cluster_resources().get("CPU", 1)))
@@ -46,7 +48,8 @@ def embed_with_ray(
         return row
 
     data.range(count, override_num_blocks=count).map(task, num_cpus=1).materialize()
-    return embed(request, Shard(number=count, of=count)).embedded
+    whole = embed(request, Shard(number=count, of=count)).embedded
+    return replace(whole, reused=False)
 
 
 def _ray() -> tuple[Any, Any]:

@@ -8,17 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vespa_colbert.app import Schema
-from vespa_colbert.app.variants.residual import FIELD, FILE, residual_type, residuals_expression
+from vespa_colbert.app.variants.residual import FIELD, residual_type
 from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.codec import (
     CodecOptions,
     PlaidChunk,
     ResidualCodec,
     ResidualCodes,
+    joined_codes,
     read_codec,
     read_plaid,
     require_model,
@@ -27,10 +30,9 @@ from vespa_colbert.codec import (
     write_codec,
     write_plaid,
 )
-from vespa_colbert.codec.store import CENTROID, read_centroids
 from vespa_colbert.codec.train import sample_size
 from vespa_colbert.errors import CollectionError, IndexFolderError, SpecError
-from vespa_colbert.evaluate import CodedField
+from vespa_colbert.evaluate.coded_field import CodedField, coded_rows
 from vespa_colbert.evaluate.derived_index import token_fields
 from vespa_colbert.index import (
     Document,
@@ -41,13 +43,24 @@ from vespa_colbert.index import (
     iterate_corpus,
     read_index,
 )
-from vespa_colbert.rank.language.parser import parse_expression
+from vespa_colbert.pipeline.packaged_codec import require_codec, require_one_fed
 from vespa_colbert.tensor import CellType, Tensor
 
-__all__ = ["CompressedIndex", "compressed_index", "make_codec", "plaid_index", "residual_feed"]
+__all__ = [
+    "CodedDocuments",
+    "CompressedIndex",
+    "coded_field",
+    "compressed_index",
+    "make_codec",
+    "plaid_index",
+    "residual_feed",
+]
 
 DOCUMENTS_A_CHUNK = 25_000
 """Source: Collection.get_chunksize, colbert-ai 501c29d."""
+
+RELEASED = 1024
+"""Documents after which the memory that their pages take is given back."""
 
 Progress = Callable[[int], None]
 
@@ -103,6 +116,11 @@ def _float_field(index: IndexReader) -> str:
         for name, kind in index.types.items()
         if kind.cell_type in floats and len(kind.mapped) == len(kind.indexed) == 1
     }
+    if index.snapshot.manifest.is_coded:
+        raise IndexFolderError(
+            f"{index.path}: expected float or bfloat16 token vectors, got residuals of a codec; "
+            "feed writes the feed of them, and the index that they were made of can be coded again"
+        )
     if not found:
         listed = ", ".join(f"{name} {kind}" for name, kind in index.types.items())
         raise IndexFolderError(
@@ -124,14 +142,16 @@ class CompressedIndex:
     Attributes:
         codec: The codec of the codes.
         documents: Gives the codes of each document, in order.
+        lengths: Gives how many token vectors each document has: (document,) int64.
         where: What they come from, for messages.
-        fields: The documents themselves, where they are known.
+        local: The local index that has the documents; ``None`` for PLAID's, which has no ids.
     """
 
     codec: ResidualCodec
     documents: Callable[[], Iterator[ResidualCodes]]
+    lengths: Callable[[], NDArray[np.int64]]
     where: str
-    fields: Callable[[], Iterator[Document]] | None = None
+    local: IndexReader | None = None
 
 
 def compressed_index(source: Path, codec: Path | None) -> CompressedIndex:
@@ -147,7 +167,12 @@ def compressed_index(source: Path, codec: Path | None) -> CompressedIndex:
     """
     if not is_index_folder(source):
         plaid = read_plaid(source)
-        return CompressedIndex(codec=plaid.codec, documents=plaid.documents, where=str(source))
+        return CompressedIndex(
+            codec=plaid.codec,
+            documents=plaid.documents,
+            lengths=plaid.lengths,
+            where=str(source),
+        )
     if codec is None:
         raise SpecError(f"{source}: name the codec that codes its vectors; train one: train-codec")
     found, index = read_codec(codec), read_index(source)
@@ -162,46 +187,91 @@ def compressed_index(source: Path, codec: Path | None) -> CompressedIndex:
     def codes() -> Iterator[ResidualCodes]:
         for position in range(len(index.snapshot.locations)):
             yield found.encode(_vectors(index, name, position))
+            if position % RELEASED == RELEASED - 1:
+                for segment in index.snapshot.segments:
+                    segment.release()
 
-    return CompressedIndex(codec=found, documents=codes, where=str(source), fields=index.documents)
+    return CompressedIndex(
+        codec=found,
+        documents=codes,
+        lengths=lambda: index.snapshot.lengths(name),
+        where=str(source),
+        local=index,
+    )
 
 
-@dataclass(slots=True)
-class _InOrder:
-    """The codes of documents that are asked for in order, the last of them again."""
+@dataclass(slots=True, kw_only=True)
+class CodedDocuments:
+    """Documents with their codes, which are asked for in order, the last of them again.
+
+    Attributes:
+        index: The codes.
+        documents: Ids and texts.
+    """
 
     index: CompressedIndex
-    codes: Iterator[ResidualCodes]
-    position: int = -1
-    last: Tensor | None = None
+    documents: Iterator[Document]
+    _codes: Iterator[ResidualCodes] = field(init=False)
+    _position: int = field(default=-1, init=False)
+    _last: ResidualCodes | None = field(default=None, init=False)
 
-    def tensors(self, position: int, document: Document) -> Mapping[str, Tensor]:
-        """Return the tensors of a document.
+    def __post_init__(self) -> None:
+        self._codes = self.index.documents()
+
+    @classmethod
+    def of(cls, index: CompressedIndex, corpus: Path | None) -> Self:
+        """Return the documents of an index, or those of a corpus in its order.
+
+        Raises:
+            SpecError: If no corpus is named and the index holds no documents, or it holds its own
+                and one is named, whose order may be another.
+        """
+        if index.local is not None and corpus is not None:
+            raise SpecError(f"{index.where}: holds its own documents; leave out the corpus")
+        if corpus is not None:
+            return cls(index=index, documents=iterate_corpus(corpus))
+        if index.local is None:
+            raise SpecError(f"{index.where}: name the corpus: the index has no ids and no texts")
+        return cls(index=index, documents=index.local.documents())
+
+    def all(self) -> Iterator[Document]:
+        """Yield the documents.
+
+        Raises:
+            CollectionError: If the index has more of them.
+        """
+        yield from self.documents
+        if next(self._codes, None) is not None:
+            raise CollectionError(
+                f"{self.index.where}: expected {self._position + 1} documents as the corpus has, "
+                "got more; name the collection that it was made of"
+            )
+
+    def codes(self, position: int, document: Document) -> ResidualCodes:
+        """Return the codes of a document.
 
         Raises:
             CollectionError: If the index has fewer documents than there are.
         """
-        while self.position < position or self.last is None:
-            if (codes := next(self.codes, None)) is None:
+        while self._position < position or self._last is None:
+            if (codes := next(self._codes, None)) is None:
                 raise CollectionError(
-                    f"document {document.id!r}: {self.index.where} has {self.position + 1} "
+                    f"document {document.id!r}: {self.index.where} has {self._position + 1} "
                     "documents and no more; name the collection that it was made of"
                 )
-            self.position += 1
-            self.last = _tensor(codes, self.index.codec)
-        return {FIELD: self.last}
+            self._position += 1
+            self._last = codes
+        return self._last
 
+    def tensors(self, position: int, document: Document) -> Mapping[str, Tensor]:
+        """Return the tensors of a document: the labels of a token are its centroid and place.
 
-def _tensor(codes: ResidualCodes, codec: ResidualCodec) -> Tensor:
-    """Return the field's value: the labels of a token are its centroid and its place."""
-    kind = residual_type(codec.width)
-    places = np.arange(len(codes))
-    used, numbers = np.unique(codes.centroids, return_inverse=True)
-    labels = (tuple(map(str, used.tolist())), tuple(map(str, places.tolist())))
-    columns = np.stack([numbers.reshape(-1), places], axis=1).astype(np.int64)
-    ordered = labels if kind.mapped[0] == CENTROID else labels[::-1]
-    columns = columns if kind.mapped[0] == CENTROID else columns[:, ::-1]
-    return Tensor(kind, np.ascontiguousarray(columns), ordered, codes.residuals.view(np.int8))
+        Raises:
+            CollectionError: If the index has fewer documents than there are.
+        """
+        codec = self.index.codec
+        rows = coded_rows([self.codes(position, document)], codec, residual_type(codec.width))
+        return {FIELD: rows.document(0)}
 
 
 def residual_feed(
@@ -223,28 +293,10 @@ def residual_feed(
     Raises:
         SpecError: If the package has another codec or other tensors to feed, or no corpus is named.
     """
-    _require_codec(source.codec, source.where, application, schema)
-    documents = source.fields
-    if corpus is not None:
-        documents = lambda: iterate_corpus(corpus)  # noqa: E731 - as short as it can be
-    if documents is None:
-        raise SpecError(f"{source.where}: name the corpus: the index has no ids and no texts")
-    held = _InOrder(source, source.documents())
-    return Feed(documents=_all(documents(), held), fields=fields, tensors=held.tensors)
-
-
-def _all(documents: Iterator[Document], held: _InOrder) -> Iterator[Document]:
-    """Yield the documents.
-
-    Raises:
-        CollectionError: If the index has more of them.
-    """
-    yield from documents
-    if next(held.codes, None) is not None:
-        raise CollectionError(
-            f"{held.index.where}: expected {held.position + 1} documents as the corpus has, got "
-            "more; name the collection that it was made of"
-        )
+    require_one_fed(schema)
+    require_codec(source.codec, source.where, application, schema)
+    documents = CodedDocuments.of(source, corpus)
+    return Feed(documents=documents.all(), fields=fields, tensors=documents.tensors)
 
 
 def coded_field(application: Path, schema: Schema, codec: Path) -> CodedField:
@@ -259,7 +311,8 @@ def coded_field(application: Path, schema: Schema, codec: Path) -> CodedField:
         SpecError: If the package has another codec, or no field says what is embedded.
     """
     found = read_codec(codec)
-    _require_codec(found, str(codec), application, schema)
+    require_one_fed(schema)
+    require_codec(found, str(codec), application, schema)
     statements = [each.statement for each in token_fields(schema).values()]
     if not statements:
         raise SpecError(
@@ -270,29 +323,6 @@ def coded_field(application: Path, schema: Schema, codec: Path) -> CodedField:
     return CodedField(name=FIELD, type=kind, statement=statements[0], schema=schema, codec=found)
 
 
-def _require_codec(codec: ResidualCodec, where: str, application: Path, schema: Schema) -> None:
-    """Return nothing if a package has the centroids and weights of a codec.
-
-    Raises:
-        SpecError: If it has others, none, or other tensors that are fed.
-    """
-    fed = [each.name for each in schema.document_fields if each.tensor_type is not None]
-    if fed != [FIELD]:
-        raise SpecError(
-            f"schema {schema.name}: expected {FIELD} as the one tensor field that is fed, got "
-            f"{', '.join(fed) or 'none'}; generate with [tokens] residual"
-        )
-    functions = {
-        each.name: each.expression for profile in schema.rank_profiles for each in profile.functions
-    }
-    expected = residuals_expression(codec.weights.tolist(), codec.dim)
-    said = functions.get("token_residuals", "0")
-    if parse_expression(said) != parse_expression(expected):
-        raise SpecError(f"{application}: its rank profiles have other weights than {where}")
-    if not np.array_equal(read_centroids(application / FILE, codec.dim), codec.centroids):
-        raise SpecError(f"{application}: {FILE} has other centroids than {where}")
-
-
 def plaid_index(source: CompressedIndex, output: Path) -> int:
     """Return how many documents were written as PLAID's index.
 
@@ -300,7 +330,7 @@ def plaid_index(source: CompressedIndex, output: Path) -> int:
         SpecError: If colbert-ai takes no vectors of that width.
         OutputError: If the folder cannot be written.
     """
-    counted = _Chunks(source.documents())
+    counted = _Chunks(source)
     write_plaid(output, source.codec, counted.chunks())
     return counted.documents
 
@@ -309,27 +339,21 @@ def plaid_index(source: CompressedIndex, output: Path) -> int:
 class _Chunks:
     """Documents put together."""
 
-    codes: Iterator[ResidualCodes]
+    index: CompressedIndex
     documents: int = field(default=0, init=False)
 
     def chunks(self) -> Iterator[PlaidChunk]:
         """Yield chunks of as many documents as colbert-ai puts into one."""
         waiting: list[ResidualCodes] = []
-        for each in self.codes:
+        for each in self.index.documents():
             waiting.append(each)
             self.documents += 1
             if len(waiting) == DOCUMENTS_A_CHUNK:
-                yield _chunk(waiting)
+                yield self._chunk(waiting)
                 waiting = []
         if waiting:
-            yield _chunk(waiting)
+            yield self._chunk(waiting)
 
-
-def _chunk(documents: list[ResidualCodes]) -> PlaidChunk:
-    return PlaidChunk(
-        lengths=np.array([len(each) for each in documents], np.int64),
-        codes=ResidualCodes(
-            centroids=np.concatenate([each.centroids for each in documents]),
-            residuals=np.concatenate([each.residuals for each in documents]),
-        ),
-    )
+    def _chunk(self, documents: list[ResidualCodes]) -> PlaidChunk:
+        lengths = np.array([len(each) for each in documents], np.int64)
+        return PlaidChunk(lengths=lengths, codes=joined_codes(documents, self.index.codec))

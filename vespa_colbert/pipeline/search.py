@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from vespa_colbert.pipeline.candidates import (
 from vespa_colbert.pipeline.embed_request import index_origin, require_fed
 from vespa_colbert.pipeline.onnx_models import open_onnx
 from vespa_colbert.pipeline.other_models import FilledTensors, OtherModels
+from vespa_colbert.pipeline.packaged_codec import require_codec_of
 from vespa_colbert.pipeline.query import other_inputs, package_queries, query_tensors, token_inputs
 from vespa_colbert.pipeline.reporter import Silent
 from vespa_colbert.rank import Hit, NearestNeighbor, Ranker, RankQuery
@@ -40,6 +41,9 @@ from vespa_colbert.rank.expand import calls
 from vespa_colbert.tensor import CellType, Tensor
 
 __all__ = ["MatchedToken", "Searcher", "only_schema"]
+
+KEPT_QUESTIONS = 64
+"""Questions whose token vectors are kept, for other profiles."""
 
 AS_ASKED = Finding()
 """Documents are found as the package asks for them."""
@@ -143,8 +147,8 @@ class Searcher:
 
         Raises:
             IndexFolderError: If the index was made with another model or other fields.
-            SpecError: If the package has not exactly one schema, or the index is pooled and Vespa's
-                own embedder fills what it holds.
+            SpecError: If the package has not exactly one schema, or another codec than the index;
+                or the index is pooled and Vespa's own embedder fills what it holds.
         """
         self.application = application
         self.schema = only_schema(application)
@@ -153,9 +157,12 @@ class Searcher:
             if isinstance(index, Path)
             else index
         )
+        require_codec_of(
+            self.index.origin, f"the index {self.index.path}", application, self.schema
+        )
         self.pooling = TokenPooling.parse(self.index.origin.get("pooling", NOT_POOLED))
         if self.pooling.is_active:
-            require_fed(self.schema)
+            require_fed(self.schema, self.index.tensors)
         self._folder = index if isinstance(index, Path) else None
         self._graphs: dict[tuple[str, str], TokenGraph] = {}
         self._say = say
@@ -165,7 +172,7 @@ class Searcher:
         self.embedder = LocalEmbedder(model, threads=threads)
         self._queries = package_queries(application)
         self._rankers: dict[str, Ranker] = {}
-        self._last: tuple[str, TokenVectors] | None = None
+        self._kept: dict[str, TokenVectors] = {}
 
     def _filled(self, documents: Documents) -> Documents:
         """Return documents with the fields that other models fill, made when they are read."""
@@ -212,10 +219,12 @@ class Searcher:
         return RankQuery(text=text, tensors=tensors, nearest=_measured_from(query))
 
     def _vectors(self, text: str) -> TokenVectors:
-        """Return the token vectors of a question; the last one's are kept for the next profile."""
-        if self._last is None or self._last[0] != text:
-            self._last = (text, self.embedder.embed(text, "query"))
-        return self._last[1]
+        """Return the token vectors of a question; those of the last ones are kept."""
+        if text not in self._kept:
+            if len(self._kept) == KEPT_QUESTIONS:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[text] = self.embedder.embed(text, "query")
+        return self._kept[text]
 
     def search(
         self, text: str, profile: str, *, hits: int = 10, finding: Finding = AS_ASKED
@@ -228,10 +237,23 @@ class Searcher:
             hits: How many.
             finding: What finds the documents that are ranked; as the package asks by default.
         """
-        query = self.query(text, profile)
-        return self.ranker(profile).rank(
-            query, hits=hits, candidates=self.candidates(query, profile, finding)
-        )
+        (found,) = self.search_all([text], profile, hits=hits, finding=finding)
+        return found
+
+    def search_all(
+        self, texts: Sequence[str], profile: str, *, hits: int = 10, finding: Finding = AS_ASKED
+    ) -> list[list[Hit]]:
+        """Return the best hits of each question, the same as ``search`` returns for it.
+
+        Args:
+            texts: The questions.
+            profile: Name of the rank profile.
+            hits: How many of each.
+            finding: What finds the documents that are ranked; as the package asks by default.
+        """
+        queries = [self.query(text, profile) for text in texts]
+        candidates = [self.candidates(query, profile, finding) for query in queries]
+        return self.ranker(profile).rank_all(queries, hits=hits, candidates=candidates)
 
     def candidates(
         self, query: RankQuery, profile: str, finding: Finding = AS_ASKED

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vespa_colbert.errors import SpecError
-from vespa_colbert.files import write_lock
+from vespa_colbert.files import check_replaceable, write_lock
+from vespa_colbert.index import is_index_folder
 from vespa_colbert.index.join import merge_snapshots
 from vespa_colbert.index.snapshot import open_snapshot
 from vespa_colbert.pipeline.corpus import (
@@ -99,13 +100,14 @@ def embed_shard(
         IndexFolderError: If the schema embeds nothing, or no document has what it embeds.
         OutputError: If a folder cannot be written.
     """
-    survey = survey_corpus(request.corpus, request.on_error)
+    survey = survey_corpus(request)
     origin = {**request.origin, "corpus": survey.checksum}
     if (documents := stands(request.output, origin)) is not None:
         whole = Embedded(
             path=request.output, documents=documents, reused=True, skipped=survey.skipped
         )
         return ShardEmbedded(embedded=whole)
+    check_replaceable(request.output, is_index_folder)
     done = embed_slice(
         replace(request, output=shard.folder(request.output)),
         survey,
@@ -161,5 +163,5 @@ def embed(
     """
     if shard is not None:
         return embed_shard(request, shard, reporter=reporter)
-    survey = survey_corpus(request.corpus, request.on_error)
+    survey = survey_corpus(request)
     return ShardEmbedded(embedded=embed_slice(request, survey, reporter=reporter))

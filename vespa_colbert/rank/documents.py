@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from vespa_colbert.errors import ArrayError
 from vespa_colbert.index.lexical import LexicalField
-from vespa_colbert.index.rows import ContextRows, DocumentRows
-from vespa_colbert.index.store import LocalIndex, Rows
+from vespa_colbert.index.rows import CodedRows, DocumentRows, Rows
+from vespa_colbert.index.store import LocalIndex
 from vespa_colbert.rank.algebra import DOCUMENTS
 from vespa_colbert.rank.batches import batch_labels
 from vespa_colbert.tensor import Dimension, Tensor, TensorType
@@ -36,6 +36,7 @@ class FieldTensors:
         labels: For each mapped dimension its distinct labels.
         values: (subspace, *type.shape) of the cell type's dtype.
         present: (document,) bool: whether the document has the field.
+        is_coded: Whether the values are known to be residuals: nothing is near to one of them.
     """
 
     type: TensorType
@@ -44,6 +45,7 @@ class FieldTensors:
     labels: tuple[tuple[str, ...], ...]
     values: NDArray[Any]
     present: NDArray[np.bool_]
+    is_coded: bool = False
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -61,6 +63,7 @@ class FieldTensors:
             labels=self.labels,
             values=self.values[rows],
             present=self.present[positions],
+            is_coded=self.is_coded,
         )
 
     @property
@@ -157,13 +160,13 @@ def index_documents(index: LocalIndex) -> Documents:
         tensors={name: _subspaces(rows) for name, rows in index.tensors.items()},
         values={name: [each.get(name) for each in fields] for name in names},
         where=f"the index {index.path}",
-        hint="embed again with this application",
+        hint="embed again with this application; compress --index makes residuals of vectors",
     )
 
 
 def _subspaces(rows: Rows) -> DocumentRows | FieldTensors:
     """Return the rows of an index as ranking takes them."""
-    if not isinstance(rows, ContextRows):
+    if isinstance(rows, DocumentRows):
         return rows
     return FieldTensors(
         type=rows.type,
@@ -172,6 +175,7 @@ def _subspaces(rows: Rows) -> DocumentRows | FieldTensors:
         labels=rows.labels,
         values=rows.cells,
         present=np.ones(len(rows), np.bool_),
+        is_coded=isinstance(rows, CodedRows),
     )
 
 

@@ -1,0 +1,456 @@
+"""An index of residuals: what is in it, how it ranks and is fed, and what it does not fit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.app.tiny_models import write_colbert
+from vespa_colbert.app import AppOptions, application_spec, folder_embedder, render_app
+from vespa_colbert.app.residual_vectors import read_residual_vectors
+from vespa_colbert.arrays import TokenVectors
+from vespa_colbert.codec import (
+    CodecOptions,
+    ResidualCodes,
+    read_codec,
+    unit_vectors,
+    write_codec,
+)
+from vespa_colbert.embedder import LocalEmbedder
+from vespa_colbert.embedder.pooling import TokenPooling
+from vespa_colbert.errors import (
+    CollectionError,
+    IndexFolderError,
+    OutputError,
+    SpecError,
+    UnknownFeatureError,
+)
+from vespa_colbert.evaluate import derive_index
+from vespa_colbert.export.model_folder import ModelFolder
+from vespa_colbert.index import (
+    CodedRows,
+    DocumentRows,
+    FeedFields,
+    all_faults,
+    open_index,
+    open_snapshot,
+    read_corpus,
+    write_feed,
+    write_index,
+)
+from vespa_colbert.index.join import merge_snapshots
+from vespa_colbert.pipeline import (
+    EmbedRequest,
+    FeedOptions,
+    Searcher,
+    append_corpus,
+    embed,
+    only_schema,
+    open_feed,
+)
+from vespa_colbert.pipeline.candidates import Finding
+from vespa_colbert.pipeline.coded_index import write_coded_index
+from vespa_colbert.pipeline.embed_request import index_origin
+from vespa_colbert.pipeline.residuals import (
+    coded_field,
+    compressed_index,
+    make_codec,
+    plaid_index,
+    residual_feed,
+)
+from vespa_colbert.rank import fused, parse_expression, residuals
+from vespa_colbert.tensor import CellType
+from vespa_colbert.vespa_java import VespaJava
+
+FIELD, PROFILE = "colbert_residual", "max_sim_residual"
+TEXTS = ["red", "green greens", "red green 🦊", "🦊 🦊", "greens", "red red green"]
+QUERY = "green 🦊"
+SCORE = 1e-5
+"""Absolute: sums of float products of vectors of length 1, in another order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A corpus, a model, an index of float vectors, a codec, and the index of residuals.
+
+    Attributes:
+        folder: Of all of them.
+        model: The model folder.
+        app: The package with the residuals.
+    """
+
+    folder: Path
+    model: ModelFolder
+    app: Path
+
+    @property
+    def index(self) -> Path:
+        return self.folder / "index"
+
+    @property
+    def codec(self) -> Path:
+        return self.folder / "codec"
+
+    @property
+    def coded(self) -> Path:
+        return self.folder / "coded"
+
+    @property
+    def corpus(self) -> Path:
+        return self.folder / "corpus.jsonl"
+
+
+def package(model: ModelFolder, folder: Path, codec: Path | None, **more: Any) -> Path:
+    residual = None if codec is None else read_residual_vectors(codec)
+    options = AppOptions(cell_types=(CellType.FLOAT,), dims=(16,), residual=residual, **more)
+    spec = application_spec(folder_embedder(model), options)
+    return render_app(spec, folder, parse=parse_expression).path
+
+
+def make(folder: Path, model: ModelFolder, factor: float = 1.0) -> Made:
+    pooling = TokenPooling(factor=factor)
+    embeddings = "client" if pooling.is_active else "server"
+    app = package(model, folder / "float", None, embeddings=embeddings)
+    rows = ({"_id": f"d{place}", "text": text} for place, text in enumerate(TEXTS))
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "corpus.jsonl").write_text(lines, encoding="utf-8")
+    request = EmbedRequest(
+        corpus=folder / "corpus.jsonl",
+        model=model,
+        schema=only_schema(app),
+        output=folder / "index",
+        threads=1,
+        pooling=pooling,
+    )
+    embed(request)
+    make_codec(folder / "index", folder / "codec", CodecOptions(bits=2, centroids=4))
+    made = Made(folder=folder, model=model, app=package(model, folder / "app", folder / "codec"))
+    write_coded_index(compressed_index(made.index, made.codec), made.coded, made.app)
+    return made
+
+
+@pytest.fixture(scope="module", name="model")
+def model_fixture(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
+    return write_colbert(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module", name="made")
+def made_fixture(tmp_path_factory: pytest.TempPathFactory, model: ModelFolder) -> Made:
+    return make(tmp_path_factory.mktemp("made"), model)
+
+
+def codes_of(made: Made) -> list[ResidualCodes]:
+    codec, vectors = read_codec(made.codec), open_index(made.index).tensors["colbert_float"]
+    return [
+        codec.encode(unit_vectors(vectors.document(place).values, codec.dim))
+        for place in range(len(TEXTS))
+    ]
+
+
+def scores_of(made: Made, codes: list[ResidualCodes]) -> dict[str, float]:
+    asked = LocalEmbedder(made.model, threads=1).embed(QUERY, "query")
+    vectors = [read_codec(made.codec).decode(each) for each in codes]
+    scores = [float((asked @ each.T).max(axis=1).sum()) for each in vectors]
+    return {f"d{place}": score for place, score in enumerate(scores)}
+
+
+def found(searcher: Searcher) -> dict[str, float]:
+    hits = searcher.search(QUERY, PROFILE, hits=len(TEXTS))
+    relevances = [hit.relevance for hit in hits]
+    assert relevances == sorted(relevances, reverse=True)
+    return {hit.id: hit.relevance for hit in hits}
+
+
+def test_codes_are_kept_to_the_bit_with_texts_and_what_they_were_made_with(made: Made) -> None:
+    index, source = open_index(made.coded), open_index(made.index)
+
+    rows, codes = index.tensors[FIELD], codes_of(made)
+    assert list(index.tensors) == [FIELD]
+    assert isinstance(rows, CodedRows)
+    assert np.diff(rows.offsets).tolist() == list(map(len, codes))
+    assert rows.numbers.tolist() == [n for each in codes for n in each.centroids.tolist()]
+    wanted = np.concatenate([each.residuals for each in codes])
+    np.testing.assert_array_equal(rows.values.view(np.uint8), wanted)
+    assert index.documents == source.documents
+    assert all_faults(made.coded) == []
+    kept = {name: each for name, each in source.origin.items() if name not in {"types", "fields"}}
+    assert kept.items() <= index.origin.items()
+    assert index.origin.keys() - source.origin.keys() == {"codec", "codec-dim", "codec-weights"}
+    assert FIELD in index.origin["types"]
+
+
+def test_an_index_of_residuals_is_ranked_by_the_kernel_as_its_vectors_rebuilt(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rebuilt, kernel = list[Any](), residuals.stored_residuals
+
+    def spied(*arguments: Any) -> Any:
+        rebuilt.append(kernel(*arguments))
+        return rebuilt[-1]
+
+    monkeypatch.setattr(fused, "stored_residuals", spied)
+    searcher = Searcher(made.app, made.coded, made.model, threads=1)
+
+    scores = found(searcher)
+
+    assert scores == pytest.approx(scores_of(made, codes_of(made)), abs=SCORE)
+    assert any(each is not None for each in rebuilt)
+
+
+def test_it_ranks_as_evaluate_ranks_the_same_codes(made: Made, tmp_path: Path) -> None:
+    vectors, schema = open_index(made.index).tensors["colbert_float"], only_schema(made.app)
+    by_text = {f" {text}": vectors.document(place).values for place, text in enumerate(TEXTS)}
+
+    def stored(text: str) -> TokenVectors:
+        return by_text[text]
+
+    derived = derive_index(
+        read_corpus(made.corpus),
+        coded_field(made.app, schema, made.codec),
+        stored,
+        tmp_path,
+        origin=index_origin(made.model, schema),
+    )
+
+    searchers = [Searcher(made.app, each, made.model, threads=1) for each in (derived, made.coded)]
+    assert found(searchers[0]) == found(searchers[1])
+
+
+def test_its_feed_is_that_of_the_codes_byte_by_byte(made: Made, tmp_path: Path) -> None:
+    schema = only_schema(made.app)
+    fields = FeedFields.of_schema(schema, namespace="passages")
+    source = compressed_index(made.index, made.codec)
+    write_feed(residual_feed(source, made.app, schema, fields, None), tmp_path / "source.jsonl")
+
+    options = FeedOptions(namespace="passages", application=made.app)
+    write_feed(open_feed(made.coded, schema, options), tmp_path / "coded.jsonl")
+
+    fed = (tmp_path / "coded.jsonl").read_bytes()
+    assert fed == (tmp_path / "source.jsonl").read_bytes()
+    first = json.loads(fed.splitlines()[0])["fields"][FIELD]["blocks"][0]
+    codes = codes_of(made)[0]
+    assert first["address"] == {"c": str(codes.centroids[0]), "dt": "0"}
+    assert first["values"] == codes.residuals[0].tobytes().hex().upper()
+
+
+def test_plaid_s_index_is_kept_as_it_is(made: Made, tmp_path: Path) -> None:
+    plaid_index(compressed_index(made.index, made.codec), tmp_path / "plaid")
+    source = compressed_index(tmp_path / "plaid", None)
+
+    count = write_coded_index(
+        source, tmp_path / "coded", made.app, corpus=made.corpus, model=made.model
+    )
+
+    assert count == len(TEXTS)
+    index, other = open_index(tmp_path / "coded"), open_index(made.coded)
+    assert index.documents == other.documents
+    rows, wanted = index.tensors[FIELD], other.tensors[FIELD]
+    assert [rows.document(place) for place in range(count)] == [
+        wanted.document(place) for place in range(count)
+    ]
+    assert index.origin["codec"] == other.origin["codec"]
+    searchers = [
+        Searcher(made.app, each, made.model, threads=1) for each in (index.path, other.path)
+    ]
+    assert found(searchers[0]) == found(searchers[1])
+
+
+def test_documents_are_deleted_and_indexes_joined(made: Made, tmp_path: Path) -> None:
+    source = compressed_index(made.index, made.codec)
+    for name, gone in (("one", ["d0", "d3"]), ("two", ["d1", "d2", "d4", "d5"])):
+        write_coded_index(source, tmp_path / name, made.app)
+        with write_index(tmp_path / name) as writer:
+            assert writer.delete(gone) == len(gone)
+    wanted = scores_of(made, codes_of(made))
+
+    def held(name: str) -> dict[str, float]:
+        return found(Searcher(made.app, tmp_path / name, made.model, threads=1))
+
+    left = {each: wanted[each] for each in ("d1", "d2", "d4", "d5")}
+    assert held("one") == pytest.approx(left, abs=SCORE)
+    with write_index(tmp_path / "one") as writer:
+        writer.compact()
+    assert held("one") == pytest.approx(left, abs=SCORE)
+    snapshots = [open_snapshot(tmp_path / name) for name in ("two", "one")]
+    merge_snapshots(snapshots, tmp_path / "all", snapshots[0].manifest.origin)
+    assert held("all") == pytest.approx(wanted, abs=SCORE)
+    assert [each.id for each in open_index(tmp_path / "all").documents] == list(wanted)
+    assert all_faults(tmp_path / "all") == []
+
+
+def test_pooling_is_carried_over_though_vespa_fills_the_fields_beside(
+    model: ModelFolder, tmp_path: Path
+) -> None:
+    made = make(tmp_path, model, factor=2.0)
+
+    searcher = Searcher(made.app, made.coded, model, threads=1)
+
+    assert searcher.pooling == TokenPooling(factor=2.0)
+    assert found(searcher) == pytest.approx(scores_of(made, codes_of(made)), abs=SCORE)
+    pooled = len(open_index(made.coded).tensors[FIELD].values)
+    embedder = LocalEmbedder(model, threads=1)
+    assert pooled < sum(len(embedder.embed(f" {text}", "document")) for text in TEXTS)
+
+
+def test_a_package_with_another_codec_is_refused(made: Made, tmp_path: Path) -> None:
+    codec = read_codec(made.codec)
+    moved = codec.centroids.copy()
+    moved[0, 0] += 0.5
+    others = {
+        "centroids": replace(codec, centroids=moved),
+        "weights": replace(codec, weights=codec.weights * np.float32(0.5)),
+    }
+    for what, other in others.items():
+        write_codec(other, tmp_path / what)
+        app = package(made.model, tmp_path / f"app-{what}", tmp_path / what)
+        match = rf"app-{what}: .* other {what} .*{made.coded} \(codec [0-9a-f]{{12}}…\)"
+        with pytest.raises(SpecError, match=match):
+            Searcher(app, made.coded, made.model, threads=1)
+        options = FeedOptions(namespace="passages", application=app)
+        with pytest.raises(SpecError, match=match):
+            open_feed(made.coded, only_schema(app), options)
+        with pytest.raises(SpecError, match=f"other {what}"):
+            write_coded_index(compressed_index(made.index, made.codec), tmp_path / "out", app)
+        source = compressed_index(made.index, tmp_path / what)
+        write_coded_index(source, tmp_path / f"coded-{what}", app)
+        snapshots = [open_snapshot(each) for each in (made.coded, tmp_path / f"coded-{what}")]
+        with pytest.raises(IndexFolderError, match=r"made with codec '\w+', expected '\w+'"):
+            merge_snapshots(snapshots, tmp_path / "out", snapshots[0].manifest.origin)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(SpecError, match="name the package whose codec made its residuals"):
+        open_feed(made.coded, only_schema(made.app), FeedOptions(namespace="passages"))
+    with pytest.raises(IndexFolderError, match="made with types"):
+        Searcher(made.folder / "float", made.coded, made.model, threads=1)
+
+
+def test_another_model_is_refused(made: Made) -> None:
+    files = {each: replace(digest, sha256="f" * 64) for each, digest in made.model.files.items()}
+    other = replace(made.model, files=files)
+    with pytest.raises(IndexFolderError, match=r"made with model '\w+', expected 'f+'"):
+        Searcher(made.app, made.coded, other, threads=1)
+
+
+def test_what_cannot_be_kept_says_what_is_missing(made: Made, tmp_path: Path) -> None:
+    source = compressed_index(made.index, made.codec)
+    with pytest.raises(OutputError, match="another folder than that of what is coded"):
+        write_coded_index(source, made.index, made.app)
+    assert isinstance(open_index(made.index).tensors["colbert_float"], DocumentRows)
+    with pytest.raises(SpecError, match="holds its own documents; leave out the corpus"):
+        write_coded_index(source, tmp_path / "out", made.app, corpus=made.corpus)
+    plaid_index(source, tmp_path / "plaid")
+    plaid = compressed_index(tmp_path / "plaid", None)
+    with pytest.raises(SpecError, match="name the corpus"):
+        write_coded_index(plaid, tmp_path / "out", made.app, model=made.model)
+    with pytest.raises(SpecError, match="name the model that made its vectors, with -m"):
+        write_coded_index(plaid, tmp_path / "out", made.app, corpus=made.corpus)
+    narrow = replace(made.model, embedder=replace(made.model.embedder, dim=8))
+    with pytest.raises(SpecError, match="expected a model of 16 components or more, got .* of 8"):
+        write_coded_index(plaid, tmp_path / "out", made.app, corpus=made.corpus, model=narrow)
+    lines = made.corpus.read_text(encoding="utf-8").splitlines(keepends=True)
+    for wrong, fault in ((lines[:-1], "got more"), ([*lines, lines[0]], "d0")):
+        (tmp_path / "other.jsonl").write_text("".join(wrong), encoding="utf-8")
+        with pytest.raises(CollectionError, match=fault):
+            write_coded_index(
+                plaid, tmp_path / "out", made.app, corpus=tmp_path / "other.jsonl", model=made.model
+            )
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_has_no_vectors_is_not_coded_nor_searched(made: Made, tmp_path: Path) -> None:
+    with pytest.raises(IndexFolderError, match="got residuals of a codec; feed writes"):
+        compressed_index(made.coded, made.codec)
+    with pytest.raises(IndexFolderError, match="got residuals of a codec; feed writes"):
+        make_codec(made.coded, tmp_path / "codec", CodecOptions(bits=2))
+    searcher = Searcher(made.app, made.coded, made.model, threads=1)
+    for by in ("nearest", "scan", "graph"):
+        with pytest.raises(SpecError, match="expected one that compares token vectors"):
+            searcher.search(QUERY, PROFILE, finding=Finding(by=by))
+    with pytest.raises(UnknownFeatureError, match="no such tensor field or attribute"):
+        searcher.search(QUERY, "max_sim_float")
+
+
+def embedding(made: Made, output: Path, codec: Path | None) -> EmbedRequest:
+    schema = only_schema(made.app)
+    return EmbedRequest(
+        corpus=made.corpus,
+        model=made.model,
+        schema=schema,
+        output=output,
+        threads=1,
+        coded=None if codec is None else coded_field(made.app, schema, codec),
+    )
+
+
+@pytest.mark.parametrize("first", [[], ["d1", "d4"]], ids=["all", "some"])
+def test_more_documents_are_embedded_and_coded_by_the_codec_of_the_index(
+    made: Made, tmp_path: Path, first: list[str]
+) -> None:
+    source = compressed_index(made.index, made.codec)
+    write_coded_index(source, tmp_path / "coded", made.app)
+    with write_index(tmp_path / "coded") as writer:
+        writer.delete([f"d{place}" for place in range(len(TEXTS)) if f"d{place}" not in first])
+
+    done = append_corpus(embedding(made, tmp_path / "coded", made.codec))
+
+    assert (done.documents, done.kept) == (len(TEXTS), len(first))
+    held, wanted = open_index(tmp_path / "coded"), open_index(made.coded)
+    assert {each.id for each in held.documents} == {each.id for each in wanted.documents}
+    for name, place in held.positions.items():
+        found_codes = held.tensors[FIELD].document(place)
+        assert found_codes == wanted.tensors[FIELD].document(wanted.positions[name]), name
+    searcher = Searcher(made.app, tmp_path / "coded", made.model, threads=1)
+    assert found(searcher) == pytest.approx(scores_of(made, codes_of(made)), abs=SCORE)
+    assert all_faults(tmp_path / "coded") == []
+
+
+def test_a_corpus_is_embedded_into_residuals_at_once(made: Made, tmp_path: Path) -> None:
+    embed(embedding(made, tmp_path / "coded", made.codec))
+
+    held, wanted = open_index(tmp_path / "coded"), open_index(made.coded)
+    assert held.origin == wanted.origin
+    assert held.documents == wanted.documents
+    assert [held.tensors[FIELD].document(place) for place in range(len(TEXTS))] == [
+        wanted.tensors[FIELD].document(place) for place in range(len(TEXTS))
+    ]
+
+
+def test_what_is_appended_must_be_of_the_same_kind(made: Made, tmp_path: Path) -> None:
+    with pytest.raises(IndexFolderError, match="holds residuals; name their codec: --codec"):
+        append_corpus(embedding(made, made.coded, None))
+    codec = read_codec(made.codec)
+    moved = replace(codec, centroids=codec.centroids[::-1].copy())
+    given = embedding(made, made.coded, made.codec)
+    assert given.coded is not None
+    other = replace(given, coded=replace(given.coded, codec=moved))
+    with pytest.raises(IndexFolderError, match=r"made with codec '\w+', expected '\w+'"):
+        append_corpus(other)
+    vectors = tmp_path / "vectors"
+    embed(embedding(made, vectors, None))
+    with pytest.raises(IndexFolderError, match="made with codec nothing said"):
+        append_corpus(replace(given, output=vectors))
+
+
+@pytest.mark.slow  # a JVM is started for it alone
+@pytest.mark.java
+def test_vespa_s_java_scores_what_the_index_holds_as_search_does(
+    made: Made,
+) -> None:
+    searcher = Searcher(made.app, made.coded, made.model, threads=1)
+    asked = searcher.query(QUERY, PROFILE).tensors["qt"]
+    rows = open_index(made.coded).tensors[FIELD]
+    cases = [
+        {"query(qt)": asked, f"attribute({FIELD})": rows.document(place)}
+        for place in range(len(TEXTS))
+    ]
+
+    with VespaJava() as java:
+        said = java.evaluate_many(made.app, "passage", PROFILE, "max_sim", cases)
+
+    scores = found(searcher)
+    wanted = [scores[f"d{place}"] for place in range(len(TEXTS))]
+    np.testing.assert_allclose([each.as_number() for each in said], wanted, rtol=0, atol=SCORE)
