@@ -89,22 +89,24 @@ def embed(folder: Path, cells: str) -> dict[str, float]:
     """Return memory and time of embedding the corpus of a folder, in this process."""
     from vespa_colbert.app import read_schema
     from vespa_colbert.embedder.pooling import UNPOOLED
+    from vespa_colbert.index.store import field_kinds
     from vespa_colbert.pipeline import corpus
     from vespa_colbert.pipeline.corpus import embed_slice, survey_corpus
 
     schema = folder / "passage.sd"
     schema.write_text(SCHEMA.format(kind=KINDS[cells]), encoding="utf-8")
+    read = read_schema(schema)
     # What a model folder would say: nothing of it is looked at here.
     request: Any = SimpleNamespace(
-        corpus=folder / "corpus.jsonl", model=None, schema=read_schema(schema), runtime="drawn",
+        corpus=folder / "corpus.jsonl", model=None, schema=read, runtime="drawn", coded=None,
         output=folder / "index", report=folder / "skipped.jsonl", threads=1, on_error="fail",
-        pooling=UNPOOLED, origin={"made": "drawn"},
+        pooling=UNPOOLED, origin={"made": "drawn"}, kinds=field_kinds(read),
     )  # fmt: skip
     vars(corpus).update(
         LocalEmbedder=lambda *_model, **_options: None, embed_documents=drawn_encoder()
     )
     before, started = peak_memory(), time.perf_counter()
-    found = embed_slice(request, survey_corpus(request.corpus, "fail"))
+    found = embed_slice(request, survey_corpus(request))
     return {
         "documents": found.documents,
         "seconds": time.perf_counter() - started,
