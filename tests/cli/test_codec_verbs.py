@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +129,30 @@ def test_residuals_are_kept_in_an_index_that_is_searched_fed_and_changed(
     assert (ran.code, "expected one of them, got both" in ran.err) == (2, True)
 
 
+@pytest.mark.slow
+@pytest.mark.java
+def test_residuals_of_an_index_are_proved_by_vespa_s_java(
+    run: Run, made: Path, index: Path, tmp_path: Path
+) -> None:
+    codec, coded = made / "output" / "codec", tmp_path / "coded"
+    assert run("train-codec", index, "-o", codec, "--centroids", "4").code == 0
+    recipe, said = made / "proved.toml", (made / "packed.toml").read_text(encoding="utf-8")
+    recipe.write_text(f"{said}[verify]\nqueries = 1\npairs = 2\n", encoding="utf-8")
+    assert run("generate", "-r", recipe).code == 0
+    assert run("compress", index, "-r", recipe, "--index", coded).code == 0
+    model = ("-m", made / "output" / "model")
+    ran = run("verify", "-r", recipe, "-i", coded, *model, "-o", tmp_path / "parity.json")
+    assert ran.code == 0, ran.err
+    rungs = json.loads((tmp_path / "parity.json").read_text(encoding="utf-8"))["rungs"]
+    found = {each["name"]: each for each in rungs}
+    for profile in ("max_sim_residual", "max_sim_residual_unscaled", "coarse_to_fine_residual"):
+        proved = found[f"score, {profile} first-phase"]
+        assert (proved["verdict"], proved["cases"]) == ("passed", 2)
+    left = found["score, max_sim_float first-phase"]
+    assert left["verdict"] == "not checked"
+    assert "attribute(colbert_float): not in this index" in left["note"]
+
+
 def test_plaid_s_index_is_fed_as_it_is_and_written_back(
     run: Run, made: Path, tmp_path: Path
 ) -> None:
@@ -200,6 +226,36 @@ def test_a_package_with_another_codec_is_refused(run: Run, made: Path, tmp_path:
     ran = run("compress", tmp_path / "plaid", *arguments)
     assert ran.code == 1
     assert "other weights" in ran.err or "other centroids" in ran.err
+
+
+@pytest.mark.parametrize("verb", ["train-codec", "compress"])
+def test_a_folder_without_an_index_says_what_was_looked_for(
+    run: Run, made: Path, index: Path, tmp_path: Path, verb: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    shutil.copytree(index, tmp_path / "begun.partial")
+    nothing = "expected a local index with manifest.json and segments, or PLAID's index with "
+    nothing += "metadata.json; found neither: "
+    begun = f"{tmp_path / 'begun.partial'} is an unfinished one: run the same vespa-colbert embed"
+    faults = {
+        "nix": f"{nothing}make one with: vespa-colbert embed",
+        "empty": f"{nothing}make one with: vespa-colbert embed",
+        "begun": f"{nothing}{begun}",
+        "begun.partial": f"expected a whole index; {begun}",
+    }
+    for name, fault in faults.items():
+        ran = run(verb, tmp_path / name, "-o", tmp_path / "out")
+        assert (ran.code, (tmp_path / "out").exists()) == (1, False)
+        assert f"{tmp_path / name}: {fault}" in ran.err
+
+
+def test_more_centroids_than_vectors_are_refused_by_flag_and_index(
+    run: Run, index: Path, tmp_path: Path
+) -> None:
+    ran = run("train-codec", index, "-o", tmp_path / "out", "--centroids", 100_000)
+    assert (ran.code, (tmp_path / "out").exists()) == (1, False)
+    assert re.search(r"--centroids: expected at most \d+, .*, got 100000; leave it out", ran.err)
+    assert f"in {index}" in ran.err
 
 
 def test_an_index_without_a_codec_says_how_to_get_one(run: Run, index: Path) -> None:

@@ -37,6 +37,16 @@ def test_a_pipe_gets_lines_with_rate_and_remaining_time(
     ]
 
 
+@pytest.mark.usefixtures("clock")
+def test_where_the_number_of_items_is_not_known_no_remaining_time_is_guessed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Console().track("compress", 0) as progress:
+        progress(50)
+
+    assert capsys.readouterr().err == "  compress: 50, 5.0/s\n"
+
+
 def test_a_terminal_gets_a_bar_with_rate_and_remaining_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vespa_colbert.cli.console import Console, print_json, print_line
-from vespa_colbert.cli.options import AppOption, JsonFlag, RecipeOption, load_recipe
+from vespa_colbert.cli.options import (
+    AppOption,
+    JsonFlag,
+    RecipeOption,
+    load_recipe,
+    namespace_of,
+)
 
 if TYPE_CHECKING:
     from vespa_colbert.pipeline.residuals import CompressedIndex
@@ -88,9 +94,9 @@ def _feed(
     from vespa_colbert.pipeline.residuals import residual_feed
 
     schema = only_schema(package)
-    fields = FeedFields.of_schema(schema, namespace=namespace or said.app.name)
+    fields = FeedFields.of_schema(schema, namespace=namespace or namespace_of(said, package))
     feed = residual_feed(index, package, schema, fields, corpus)
-    with Console().track("compress", 0) as progress:
+    with Console().track("compress", len(index.lengths())) as progress:
         return write_feed(feed, path, progress=progress).operations
 
 
@@ -101,7 +107,7 @@ def _index(
     from vespa_colbert.pipeline.coded_index import write_coded_index
 
     made_by = None if model is None else read_model_folder(model)
-    with Console().track("compress", 0) as progress:
+    with Console().track("compress", len(index.lengths())) as progress:
         return write_coded_index(
             index, path, package, corpus=corpus, model=made_by, progress=progress
         )

@@ -28,6 +28,10 @@ class Console:
         """Yield a function that is called with the number of items done.
 
         A bar with rate and remaining time on a terminal, a line now and then elsewhere.
+
+        Args:
+            label: What is done.
+            total: How many items there are; 0 where that is not known.
         """
         if sys.stderr.isatty():
             with _bar(label, total) as on_terminal:
@@ -41,8 +45,9 @@ class Console:
             if done and (now - last >= EVERY_SECONDS or done == total):
                 last = now
                 rate = done / max(now - started, 1e-9)
-                left = (total - done) / rate
-                self.say(f"  {label}: {done}/{total}, {rate:.1f}/s, {left:.0f} s left")
+                left = f", {(total - done) / rate:.0f} s left" if total else ""
+                of_all = f"/{total}" if total else ""
+                self.say(f"  {label}: {done}{of_all}, {rate:.1f}/s{left}")
 
         yield advance
 
@@ -75,7 +80,7 @@ def _bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=RichConsole(stderr=True)) as progress:
-        task = progress.add_task(label, total=total)
+        task = progress.add_task(label, total=total or None)
         yield lambda done: progress.update(task, completed=done)
 
 

@@ -277,8 +277,8 @@ def _score_rung(searcher: Searcher, java: VespaJava, job: _Job, sample: _Sample)
     if (others := other_inputs(job.ranker.profile)) and job.source is searcher:
         why = _unfilled(searcher, job.ranker.profile.name)
         return job.not_checked(f"query({others[0]}): {why}")
-    if absent := _sent_fields(searcher, job.node):
-        return job.not_checked(f"attribute({absent[0]}): sent by whoever feeds")
+    if why := _absent_field(searcher, job.node):
+        return job.not_checked(why)
     if any(call.name in RESULT for call in calls(job.node)):
         return _result_rung(searcher, java, job, sample)
     given = _given_features(calls(job.node))
@@ -301,15 +301,18 @@ def _score_rung(searcher: Searcher, java: VespaJava, job: _Job, sample: _Sample)
         return job.not_checked("divides a number by a tensor: a content node does, Java does not")
 
 
-def _sent_fields(searcher: Searcher, node: Node) -> list[str]:
-    """Return the fields of an expression that the index lacks, as no model here makes them."""
-    sent = sent_fields(searcher.application) - searcher.index.tensors.keys()
+def _absent_field(searcher: Searcher, node: Node) -> str:
+    """Return which tensor field of an expression the index lacks, and why; empty for none."""
+    embedded = embedded_fields(searcher.schema).items()
+    whys = {name: "not in this index" for name, each in embedded if each.holds_tokens}
+    whys |= dict.fromkeys(sent_fields(searcher.application), "sent by whoever feeds")
     named = {
         str(each.arguments[0])
         for each in calls(node)
         if each.name == "attribute" and each.arguments
     }
-    return sorted(sent & named)
+    absent = sorted(named & whys.keys() - searcher.index.tensors.keys())
+    return f"attribute({absent[0]}): {whys[absent[0]]}" if absent else ""
 
 
 def _is_given(node: Node) -> bool:
