@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 
 from tests.codec.codec_cases import trained, unit_vectors
 from vespa_colbert.codec import ResidualCodec, ResidualCodes
+from vespa_colbert.codec import unit_vectors as vectors_of_length_1
+from vespa_colbert.codec.residual import round_to_halves
 from vespa_colbert.errors import ArrayError, SpecError
 
 CODECS = [(1, 8), (1, 128), (2, 16), (2, 128), (4, 32), (4, 64)]
@@ -90,6 +93,45 @@ def test_two_bits_of_a_component_stand_the_lowest_first() -> None:
     vectors = np.zeros((1, 16), np.float32)
     vectors[0, :4] = [0.0, 0.5, 1.5, 2.5]  # buckets 0, 1, 2 and 3
     assert codec.encode(vectors).residuals[0, 0] == 0b00_10_01_11
+
+
+@pytest.mark.parametrize("largest", [1.0, 65504.0, 65519.0])
+def test_vectors_are_rounded_as_numpy_rounds_to_float16(largest: float) -> None:
+    generator = np.random.default_rng(3)
+    powers = generator.integers(-30, int(math.log2(largest)), (500, 16))
+    vectors = generator.uniform(-1, 1, powers.shape) * 2.0**powers
+    # Halfway between two of its values, and one float32 to each side of that.
+    halfway = 2.0 ** powers[:100] * (1 + (2 * generator.integers(0, 1024, (100, 16)) + 1) / 2**11)
+    every = np.concatenate([vectors, halfway, [np.full(16, largest), np.zeros(16)]])
+    middle = every.astype(np.float32)
+    beside = [np.nextafter(middle, np.float32(side)) for side in (-np.inf, np.inf)]
+    given = np.concatenate([middle, *beside])
+    given = given[(np.abs(given) <= largest).all(axis=1)]
+    found, room = np.empty_like(given), np.empty_like(given)
+    round_to_halves(given, found, room)
+    assert len(given) > 1000
+    assert (found == given.astype(np.float16).astype(np.float32)).all()
+
+
+def test_the_codes_of_a_token_do_not_depend_on_those_beside_it() -> None:
+    codec = trained(2, 32, centroids=40)
+    vectors = unit_vectors(5000, 32, seed=6, topics=40)  # enough for two threads
+    codes = codec.encode(vectors)
+    borders = [0, 1, 3, 66, 130, 643, 1700, 5000]
+    for start, end in itertools.pairwise(borders):
+        part = codec.encode(vectors[start:end])
+        assert part.centroids.tolist() == codes.centroids[start:end].tolist()
+        assert part.residuals.tobytes() == codes.residuals[start:end].tobytes()
+
+
+def test_only_documents_with_a_vector_of_another_length_are_scaled() -> None:
+    vectors = unit_vectors(9, 16) * np.float32(1.001)  # as bfloat16 may leave it
+    vectors[4] /= 2
+    offsets = np.array([0, 3, 3, 6, 9])
+    found = vectors_of_length_1(vectors, 16, offsets)
+    assert found[[0, 1, 2, 6, 7, 8]].tolist() == vectors[[0, 1, 2, 6, 7, 8]].tolist()
+    assert found[3:6].tolist() == vectors_of_length_1(vectors[3:6], 16).tolist()
+    np.testing.assert_allclose(np.linalg.norm(found[3:6], axis=1), 1.0, atol=1e-6)
 
 
 @pytest.mark.parametrize(("bits", "least"), [(1, 0.90), (2, 0.96), (4, 0.99)])

@@ -130,11 +130,20 @@ def test_indexes_are_merged_in_the_order_of_the_corpus(tmp_path: Path) -> None:
     merge_snapshots(snapshots, tmp_path / "all", START.origin)
 
     assert list(found(tmp_path / "all")) == ["a", "b", "c", "d"]
-    with pytest.raises(IndexFolderError, match="in two of the indexes"):
+    with pytest.raises(IndexFolderError, match=r"'c' in \S+/b and in \S+/b; name each index once"):
         merge_snapshots([*snapshots, snapshots[0]], tmp_path / "twice", START.origin)
+    with write_index(tmp_path / "more", start=START) as writer:
+        writer.add([part({"x": "5", "a name": "1"}, 0)])
+        writer.delete(["x"])
+    with write_index(tmp_path / "a") as writer:
+        writer.add([part({"a name": "2"}, 4)])
+    both = [open_snapshot(tmp_path / each) for each in ("a", "b", "more")]
+    wanted = r"'a name' in \S+/a and in \S+/more; .* index delete \S+/a --id 'a name'$"
+    with pytest.raises(IndexFolderError, match=wanted):
+        merge_snapshots(both, tmp_path / "twice", START.origin)
     with pytest.raises(IndexFolderError, match="made with model 'm', expected 'other'"):
         merge_snapshots(snapshots, tmp_path / "other", {"model": "other"})
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["a", "all", "b"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a", "all", "b", "more"]
 
 
 @pytest.mark.parametrize("flips", [60, pytest.param(1000, marks=pytest.mark.slow)])

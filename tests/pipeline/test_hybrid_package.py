@@ -39,6 +39,7 @@ from vespa_colbert.pipeline import (
     evaluate_applications,
     only_schema,
 )
+from vespa_colbert.pipeline.candidates import Finding
 from vespa_colbert.pipeline.query import other_inputs, package_queries
 from vespa_colbert.pipeline.served import Served
 from vespa_colbert.rank import parse_expression
@@ -157,6 +158,7 @@ def test_documents_without_a_word_and_not_among_the_nearest_are_not_found(
     query = searcher.query("rose", "hybrid_float")
     asked = package_queries(searcher.application)["hybrid_float"]
     assert "targetHits:100" in asked.where
+    counted = searcher.candidates(query, "hybrid_float", Finding(target_hits=1))
     few = replace(asked, where=asked.where.replace("targetHits:100", "targetHits:1"))
     monkeypatch.setitem(searcher._queries, "hybrid_float", few)
 
@@ -170,6 +172,8 @@ def test_documents_without_a_word_and_not_among_the_nearest_are_not_found(
     ]
     nearest = searcher.search("rose", "dense", hits=1)[0].position
     assert found.tolist() == sorted({*with_word, nearest})
+    assert counted is not None
+    assert counted.tolist() == found.tolist()
 
 
 def test_what_no_model_of_the_package_fills_is_refused(model: ModelFolder, tmp_path: Path) -> None:

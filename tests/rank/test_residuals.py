@@ -169,6 +169,25 @@ def _batch(tensors: list[Tensor]) -> Tensor:
     return held.batch()
 
 
+@pytest.mark.parametrize("components", [2, 4, 8])
+def test_compiled_lengths_are_those_of_the_rebuilt_vectors(components: int) -> None:
+    import_or_skip("numba")
+    generator = np.random.default_rng(components)
+    rows = kernels.Residuals(
+        packed=generator.integers(0, 256, (11, 6), np.uint8),  # two tiles and three rows
+        centroids=generator.integers(0, 5, 11),
+        cells_of_byte=generator.normal(size=(6, 256, components)).astype(np.float32),
+        vectors=generator.normal(size=(5, 6 * components)).astype(np.float32),
+        is_normalized=True,
+    )
+    sums = np.array([
+        np.concatenate([rows.cells_of_byte[place, byte] for place, byte in enumerate(packed)])
+        + rows.vectors[number]
+        for packed, number in zip(rows.packed, rows.centroids, strict=True)
+    ])
+    np.testing.assert_allclose(rows.scales * np.linalg.norm(sums, axis=1), 1.0, atol=ERROR)
+
+
 def test_lengths_are_measured_once_for_all_queries(monkeypatch: pytest.MonkeyPatch) -> None:
     import_or_skip("numba")
     from vespa_colbert.rank.kernels import residual_loops

@@ -40,6 +40,40 @@ def test_bytes_are_those_of_vespas_format(spelled: str, tensor: Tensor, wire: st
     assert decode_tensor(bytes.fromhex(wire)) == tensor
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [str(number) for number in range(2100)],
+        ["long" * (number % 3) + str(number) for number in range(30)],
+        ["é", "ab", "x" * 127, "y" * 127, "x" * 128, "y" * 128, "", "z" * 300],
+    ],
+)
+@pytest.mark.parametrize("cells", ["float", "bfloat16", "int8", "double"])
+def test_rows_are_read_whatever_lengths_their_labels_have(labels: list[str], cells: str) -> None:
+    kind = TensorType.parse(f"tensor<{cells}>(c{{}},x[3])")
+    values = (np.arange(3 * len(labels)) % 120 - 60).reshape(-1, 3)
+    tensor = Tensor.rows(kind, values.astype(kind.cell_type.dtype), labels)
+    data = encode_tensor(tensor)
+    found = decode_tensor(data)
+    assert (found.type, found.labels, found.codes.tolist()) == (
+        kind,
+        (tuple(labels),),
+        [[place] for place in range(len(labels))],
+    )
+    assert found.values.tolist() == values.tolist()
+    for cut in (1, 7, len(data) // 2):
+        with pytest.raises(ArrayError, match="too early"):
+            decode_tensor(data[:-cut])
+    with pytest.raises(ArrayError, match="1 bytes too many"):
+        decode_tensor(data + b"0")
+
+
+def test_a_label_that_occurs_twice_is_refused_where_rows_are_read_together() -> None:
+    data = bytes.fromhex("07 03 01 01 63 01 01 78 01 03 01 61 01 01 62 02 01 61 03")
+    with pytest.raises(ArrayError, match=r"the address \('a',\) occurs twice"):
+        decode_tensor(data)
+
+
 def test_an_address_that_occurs_twice_is_refused() -> None:
     tensor_type = TensorType.parse("tensor(a{})")
     codes = np.array([[0], [0]], np.int64)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,16 +14,115 @@ from numpy.typing import NDArray
 from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.errors import ArrayError
 
-__all__ = ["k_means", "nearest_centroids"]
+__all__ = ["BLOCK_ROWS", "CentroidPanels", "in_blocks", "k_means", "nearest_centroids"]
 
-ROWS, CENTROIDS = 512, 2048
+BLOCK_ROWS, BLOCK_PANELS = 512, 64
 """Of a block of products: 4 MiB, which stay in the cache while the best are taken."""
+
+PRODUCT_ROWS, PANEL = 64, 32
+"""Rows and centroids of one matrix product. So small a one is computed where it is called, without
+copies and without threads of its own, which wait for each other where processors are busy."""
+
+BLOCKS_A_THREAD = 4
+"""Blocks below which a thread costs more than it saves."""
 
 MOST_A_CENTROID = 256
 """Vectors that k-means looks at for each centroid; of more, some are drawn.
 
 Source: ClusteringParameters.max_points_per_centroid, Faiss 1.15.
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CentroidPanels:
+    """Centroids as products take them: a few side by side, those of a panel in one piece.
+
+    Attributes:
+        panels: (panel, dim, 32) float32; the last ones are filled up with zeros.
+        count: How many centroids there are.
+    """
+
+    panels: NDArray[np.float32]
+    count: int
+
+    @classmethod
+    def of(cls, centroids: NDArray[np.float32]) -> Self:
+        """Return centroids (centroid, dim) float32 as panels."""
+        count, dim = centroids.shape
+        filled = np.zeros((-(-count // PANEL) * PANEL, dim), np.float32)
+        filled[:count] = centroids
+        panels = filled.reshape(-1, PANEL, dim).transpose(0, 2, 1)
+        return cls(panels=np.ascontiguousarray(panels), count=count)
+
+    def room(self) -> NDArray[np.float32]:
+        """Return memory for the products of a block, which is used for the next one again."""
+        return np.empty(BLOCK_ROWS * PANEL * min(len(self.panels), BLOCK_PANELS), np.float32)
+
+    def nearest(
+        self, rows: TokenVectors, room: NDArray[np.float32], added: NDArray[np.float32] | None
+    ) -> NDArray[np.int64]:
+        """Return the number of the centroid with the largest inner product, the first of equals.
+
+        Args:
+            rows: (row, dim) float32, at most ``BLOCK_ROWS``.
+            room: What ``room`` returned.
+            added: (centroid,) float32, what is added to the products with each.
+
+        Returns:
+            (row,) int64. Products of a row do not depend on the rows beside it.
+        """
+        best = np.full(len(rows), -np.inf, np.float32)
+        found = np.zeros(len(rows), np.int64)
+        parts = _filled(rows).reshape(-1, 1, PRODUCT_ROWS, rows.shape[1])
+        for first in range(0, len(self.panels), BLOCK_PANELS):
+            panels = self.panels[first : first + BLOCK_PANELS]
+            shape = len(parts), PRODUCT_ROWS, len(panels), PANEL
+            made = room[: np.prod(shape)].reshape(shape)
+            np.matmul(parts, panels, out=made.transpose(0, 2, 1, 3))
+            start = first * PANEL
+            products = made.reshape(-1, len(panels) * PANEL)[: len(rows), : self.count - start]
+            if added is not None:
+                products += added[start : start + products.shape[1]]
+            winner = products.argmax(axis=1)
+            values = products[np.arange(len(rows)), winner]
+            is_better = values > best
+            best[is_better] = values[is_better]
+            found[is_better] = winner[is_better] + start
+        return found
+
+
+def _filled(rows: TokenVectors) -> TokenVectors:
+    """Return rows with zeros behind them, so that there is a multiple of ``PRODUCT_ROWS``."""
+    missing = -len(rows) % PRODUCT_ROWS
+    if not missing:
+        return np.ascontiguousarray(rows)
+    return np.concatenate([rows, np.zeros((missing, rows.shape[1]), np.float32)])
+
+
+def in_blocks(rows: int, serve: Callable[[Iterator[slice]], object]) -> None:
+    """Call ``serve(blocks)`` in threads, which take blocks of rows until none is left.
+
+    Args:
+        rows: How many rows there are.
+        serve: Serves blocks of at most ``BLOCK_ROWS``; called from several threads.
+    """
+    parts = [slice(start, min(start + BLOCK_ROWS, rows)) for start in range(0, rows, BLOCK_ROWS)]
+    waiting = iter(parts)
+    helpers = min(_processors(), len(parts) // BLOCKS_A_THREAD) - 1
+    if helpers < 1:
+        serve(waiting)
+        return
+    with ThreadPoolExecutor(helpers, "vespa-colbert-codec") as pool:
+        running = [pool.submit(serve, waiting) for _ in range(helpers)]
+        serve(waiting)
+        for each in running:
+            each.result()
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def nearest_centroids(
@@ -39,21 +142,14 @@ def nearest_centroids(
 
     Source: ResidualCodec.compress_into_codes, colbert-ai 501c29d.
     """
-    found = np.zeros(len(vectors), np.int32)
-    transposed = np.ascontiguousarray(centroids.T)
-    for row in range(0, len(vectors), ROWS):
-        rows = vectors[row : row + ROWS]
-        best = np.full(len(rows), -np.inf, np.float32)
-        for first in range(0, len(centroids), CENTROIDS):
-            part = slice(first, first + CENTROIDS)
-            products = rows @ transposed[:, part]
-            if added is not None:
-                products += added[part]
-            winner = products.argmax(axis=1)
-            values = products[np.arange(len(rows)), winner]
-            is_better = values > best
-            best[is_better] = values[is_better]
-            found[row : row + ROWS][is_better] = winner[is_better] + first
+    panels, found = CentroidPanels.of(centroids), np.empty(len(vectors), np.int32)
+
+    def serve(blocks: Iterator[slice]) -> None:
+        room = panels.room()
+        for part in blocks:
+            found[part] = panels.nearest(vectors[part], room, added)
+
+    in_blocks(len(vectors), serve)
     return found
 
 

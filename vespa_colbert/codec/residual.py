@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vespa_colbert.arrays import TokenVectors, check_array
-from vespa_colbert.codec.nearest import nearest_centroids
+from vespa_colbert.codec.nearest import BLOCK_ROWS, CentroidPanels, in_blocks
 from vespa_colbert.errors import ArrayError, SpecError
 
 __all__ = [
@@ -42,6 +42,12 @@ PackedResiduals: TypeAlias = NDArray[np.uint8]
 ROWS_AT_ONCE = 4096
 SHORTENED = 0.01
 """A length that is further from 1 is no matter of rounding, not even of bfloat16's."""
+
+EXPONENT = np.uint32(0x7F80_0000)
+"""The bits of a float32 that say which power of 2 it reaches."""
+
+LEAST_HALF, LARGEST_HALF = np.float32(2.0**-14), np.float32(65504.0)
+"""Between them float16 has eleven bits."""
 
 LEAST_NORM = 1e-12
 """What a vector is divided by at least. Source: torch.nn.functional.normalize."""
@@ -111,6 +117,11 @@ class ResidualCodec:
         """The weights that each byte stands for: (256, 8 // bits) float32."""
         return self.weights[buckets_of_byte(self.bits)]
 
+    @functools.cached_property
+    def _panels(self) -> CentroidPanels:
+        """The centroids as products take them."""
+        return CentroidPanels.of(self.centroids)
+
     def encode(self, vectors: TokenVectors) -> ResidualCodes:
         """Return token vectors as centroid and packed residual.
 
@@ -123,16 +134,24 @@ class ResidualCodec:
         Source: ResidualCodec.compress, colbert-ai 501c29d: vectors are rounded to float16 before.
         """
         check_array(vectors, "token vectors", dtype=np.float32, shape=(None, self.dim))
-        if not np.isfinite(vectors).all():
-            raise ArrayError("token vectors: expected finite values, got NaN or infinity")
         codes = np.empty(len(vectors), np.int32)
         residuals = np.empty((len(vectors), self.width), np.uint8)
-        for start in range(0, len(vectors), ROWS_AT_ONCE):
-            part = slice(start, start + ROWS_AT_ONCE)
-            halves = vectors[part].astype(np.float16).astype(np.float32)
-            codes[part] = nearest_centroids(halves, self.centroids)
-            left = halves - self.centroids[codes[part]]
-            residuals[part] = _packed(_buckets(left, self.cutoffs), self.bits)
+
+        panels = self._panels
+
+        def serve(blocks: Iterator[slice]) -> None:
+            # New memory for each block would take longer than what is computed in it.
+            room = panels.room()
+            rooms = np.empty((2, min(len(vectors), BLOCK_ROWS), self.dim), np.float32)
+            for part in blocks:
+                halves, left = rooms[:, : part.stop - part.start]
+                round_to_halves(vectors[part], halves, left)
+                codes[part] = panels.nearest(halves, room, None)
+                np.take(self.centroids, codes[part], axis=0, out=left, mode="clip")
+                np.subtract(halves, left, out=left)
+                residuals[part] = _packed(left, self.cutoffs, self.bits)
+
+        in_blocks(len(vectors), serve)
         return ResidualCodes(centroids=codes, residuals=residuals)
 
     def decode(self, codes: ResidualCodes) -> TokenVectors:
@@ -191,7 +210,9 @@ def lengths(vectors: TokenVectors) -> NDArray[np.float32]:
     return np.asarray(np.maximum(np.sqrt(squares), LEAST_NORM), np.float32)
 
 
-def unit_vectors(vectors: TokenVectors, dim: int) -> TokenVectors:
+def unit_vectors(
+    vectors: TokenVectors, dim: int, offsets: NDArray[np.int64] | None = None
+) -> TokenVectors:
     """Return the first components of token vectors, as the codec takes them: of length 1.
 
     What was cut or pooled is shorter; the codec keeps no lengths, so they are made 1 before.
@@ -199,14 +220,21 @@ def unit_vectors(vectors: TokenVectors, dim: int) -> TokenVectors:
     Args:
         vectors: (token, dim or more) float32.
         dim: How many components.
+        offsets: (document + 1,) int64, where each document begins and ends; all tokens are one
+            document's when absent.
 
     Returns:
-        (token, dim) float32; vectors that are of length 1 but for rounding stay as they are.
+        (token, dim) float32; the vectors of a document whose vectors are all of length 1 but for
+        rounding stay as they are.
     """
     first = vectors[:, :dim]
     found = lengths(first)
-    if not len(first) or np.abs(found - 1.0).max() <= SHORTENED:
+    is_short = ~(np.abs(found - 1.0) <= SHORTENED)  # NaN, too
+    if not is_short.any():
         return first
+    if offsets is not None:
+        before = np.concatenate([np.zeros(1, np.int64), np.cumsum(is_short)])[offsets]
+        found[np.repeat(np.diff(before) == 0, np.diff(offsets))] = 1.0
     scaled: TokenVectors = first / found[:, np.newaxis]
     return scaled
 
@@ -224,29 +252,63 @@ def unpack_residuals(residuals: PackedResiduals, bits: int) -> NDArray[np.uint8]
     return buckets_of_byte(bits)[residuals].reshape(len(residuals), -1)
 
 
-def _buckets(values: NDArray[np.float32], cutoffs: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return in which bucket each value falls; one that equals a cutoff lies below it.
+def round_to_halves(
+    vectors: TokenVectors, halves: NDArray[np.float32], room: NDArray[np.float32]
+) -> None:
+    """Put vectors rounded to float16, halves to even, into ``halves`` as float32.
+
+    A float32 that is 2^13 times as large, and half as much again, has its last bit where float16
+    has it: added and taken away, it rounds. Converting to float16 and back takes eight times as
+    long.
+
+    Args:
+        vectors: (token, dim) float32.
+        halves: (token, dim) float32, for what is found.
+        room: (token, dim) float32, to compute in.
+
+    Raises:
+        ArrayError: If a value is not finite.
+    """
+    largest = np.abs(vectors, out=room).max(initial=0.0)
+    if not np.isfinite(largest):
+        raise ArrayError("token vectors: expected finite values, got NaN or infinity")
+    if largest > LARGEST_HALF:
+        with np.errstate(over="ignore"):
+            halves[:] = vectors.astype(np.float16)
+        return
+    powers = np.bitwise_and(vectors.view(np.uint32), EXPONENT, out=room.view(np.uint32))
+    np.maximum(powers, LEAST_HALF.view(np.uint32), out=powers)  # what is smaller has fewer bits
+    room *= np.float32(1.5 * 2**13)
+    np.add(vectors, room, out=halves)
+    halves -= room
+
+
+def _packed(
+    values: NDArray[np.float32], cutoffs: NDArray[np.float32], bits: int
+) -> PackedResiduals:
+    """Return the buckets in which values fall, packed; one that equals a cutoff lies below it.
+
+    The number of a bucket is how many cutoffs a value is above. They rise, so that a bit of it is
+    1 where an odd number of each 2^bit-th cutoff is below the value.
+
+    Args:
+        values: (token, dim) float32.
+        cutoffs: (2^bits - 1,) float32, rising.
+        bits: Bits a component.
+
+    Returns:
+        (token, dim · bits // 8) uint8.
 
     Source: torch.bucketize with ``right=False``.
     """
-    found = np.zeros(values.shape, np.uint8)
-    for cutoff in cutoffs:
-        found += values > cutoff
-    return found
-
-
-def _packed(buckets: NDArray[np.uint8], bits: int) -> PackedResiduals:
-    """Return numbers of buckets packed: (token, dim) → (token, dim · bits // 8) uint8."""
-    table = buckets_of_byte(bits)
-    # A bucket in the first place of a byte and nothing behind it; shifted for the other places.
-    alone = np.flatnonzero((table[:, 1:] == 0).all(axis=1))
-    byte_of = np.zeros(1 << bits, np.uint8)
-    byte_of[table[alone, 0]] = alone
-    groups = buckets.reshape(len(buckets), -1, 8 // bits)
-    packed = np.zeros(groups.shape[:2], np.uint8)
-    for place in range(8 // bits):
-        packed |= byte_of[groups[:, :, place]] >> np.uint8(bits * place)
-    return packed
+    found = np.empty((*values.shape, bits), np.bool_)
+    for bit in range(bits):
+        first, *others = cutoffs[(1 << bit) - 1 :: 1 << bit]
+        is_set = values > first
+        for cutoff in others:
+            is_set ^= values > cutoff
+        found[:, :, bit] = is_set
+    return np.packbits(found.reshape(len(values), -1), axis=1)
 
 
 def _faults(codec: ResidualCodec) -> Iterator[str]:

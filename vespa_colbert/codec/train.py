@@ -104,7 +104,8 @@ def train_codecs(
 
     Raises:
         ArrayError: If there are too few vectors, or one is not finite.
-        SpecError: If their components do not fill whole bytes.
+        SpecError: If their components do not fill whole bytes, or more centroids are asked for than
+            there are vectors.
 
     Source: CollectionIndexer.train, colbert-ai 501c29d. Differs: there, float centroids meet the
     buckets, and only their files hold float16; here buckets are measured with what is stored.
@@ -120,6 +121,11 @@ def train_codecs(
     halves = sample[generator.permutation(len(sample))].astype(np.float16).astype(np.float32)
     apart = max(1, int(min(HELD_OUT * len(halves), MOST_HELD_OUT)))
     trained, held_out = halves[:-apart], halves[-apart:]
+    if options.centroids > len(trained):
+        raise SpecError(
+            f"--centroids: expected at most {len(trained)}, the vectors that there are to train "
+            f"on, got {options.centroids}; leave it out for as many as PLAID takes"
+        )
     count = options.centroids or min(centroids_for(tokens or len(sample)), len(trained))
     centroids = k_means(
         trained, count, iterations=options.iterations, generator=generator, progress=progress

@@ -83,7 +83,7 @@ class CodedCells:
     """
 
     coded: CodedField
-    _codes: list[ResidualCodes] = field(default_factory=list)
+    _vectors: list[TokenVectors] = field(default_factory=list)
 
     def add(self, fields: TextFields, embed: Embed) -> None:
         """Add a document.
@@ -92,11 +92,15 @@ class CodedCells:
             fields: Its texts.
             embed: Embeds them.
         """
-        self._codes.append(self.coded.codec.encode(self.coded.vectors(fields, embed)))
+        self._vectors.append(self.coded.vectors(fields, embed))
 
     def rows(self) -> CodedRows:
         """Return the rows of all documents."""
-        return coded_rows(self._codes, self.coded.codec, self.coded.type)
+        codec = self.coded.codec
+        codes = codec.encode(np.concatenate([np.zeros((0, codec.dim), np.float32), *self._vectors]))
+        ends = np.cumsum(list(map(len, self._vectors))).tolist()
+        documents = [codes[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+        return coded_rows(documents, codec, self.coded.type)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

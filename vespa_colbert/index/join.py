@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ __all__ = [
     "new_segment",
     "publish",
     "publish_parts",
+    "runs_of",
     "write_manifest",
 ]
 
@@ -89,15 +91,31 @@ def _parts(
     segments: Sequence[Segment], locations: NDArray[np.int64], places: NDArray[np.int64] | None
 ) -> Iterator[SegmentPart]:
     """Yield the documents, those that stand side by side together."""
+    for part, number, start, end in runs_of(locations):
+        found = segments[number].part(start, end)
+        yield found if places is None else replace(found, places=places[part])
+        segments[number].release()
+
+
+def runs_of(
+    locations: NDArray[np.int64], documents: int = PART_DOCUMENTS
+) -> Iterator[tuple[slice, int, int, int]]:
+    """Yield runs of documents that stand side by side in a segment.
+
+    Args:
+        locations: (document, 2) int64, segment and position of each.
+        documents: How many a run has at most.
+
+    Yields:
+        Which of the documents, their segment, the position of the first and behind the last.
+    """
     breaks = (np.diff(locations[:, 0]) != 0) | (np.diff(locations[:, 1]) != 1)
     starts = [0, *(np.flatnonzero(breaks) + 1).tolist()] if len(locations) else []
     for start, end in zip(starts, [*starts[1:], len(locations)], strict=False):
-        for begin in range(start, end, PART_DOCUMENTS):
-            stop = min(begin + PART_DOCUMENTS, end)
+        for begin in range(start, end, documents):
+            stop = min(begin + documents, end)
             number, position = locations[begin].tolist()
-            part = segments[number].part(position, position + stop - begin)
-            yield part if places is None else replace(part, places=places[begin:stop])
-            segments[number].release()
+            yield slice(begin, stop), number, position, position + stop - begin
 
 
 def publish(
@@ -196,7 +214,28 @@ def merge_snapshots(snapshots: Sequence[Snapshot], output: Path, origin: Mapping
         for name in ("places", "ids")
     }
     if len(np.unique(columns["ids"], axis=0)) != len(locations):
-        raise IndexFolderError(f"{output}: a document is in two of the indexes to be merged")
+        raise IndexFolderError(f"{output}: {_repeated(snapshots, columns['ids'])}")
     order = np.argsort(columns["places"], kind="stable")
     manifest = replace(first.manifest, origin=dict(origin))
     publish(output, manifest, segments, locations[order], columns["places"][order])
+
+
+def _repeated(snapshots: Sequence[Snapshot], ids: NDArray[np.uint64]) -> str:
+    """Return which document is in two indexes, and what to do: the rest of a message.
+
+    Args:
+        snapshots: The indexes.
+        ids: (document, 2) uint64, keys of all their documents, one of them twice at least.
+    """
+    _, numbers, counts = np.unique(ids, axis=0, return_inverse=True, return_counts=True)
+    places = np.flatnonzero(numbers.reshape(-1) == np.flatnonzero(counts > 1)[0])[:2].tolist()
+    ends = np.cumsum([len(each) for each in snapshots])
+    number, other = np.searchsorted(ends, places, side="right").tolist()
+    path, name = snapshots[number].path, snapshots[number].documents()[places[0] - ends[number]].id
+    hint = f"delete it from one: vespa-colbert index delete {path} --id {shlex.quote(name)}"
+    if path.samefile(snapshots[other].path):
+        hint = "name each index once"
+    return (
+        f"expected a document in one of the indexes, got {name!r} in {path} and in "
+        f"{snapshots[other].path}; {hint}"
+    )

@@ -20,17 +20,22 @@ from vespa_colbert.tensor import CellType, TensorType
 __all__ = [
     "DELETED_PREFIX",
     "MANIFEST_FILE",
+    "PARTIAL",
     "SEGMENTS_FOLDER",
     "FieldKind",
     "IndexManifest",
     "SegmentEntry",
     "check_origin",
+    "how_to_make",
     "read_manifest",
 ]
 
 MANIFEST_FILE = "manifest.json"
 SEGMENTS_FOLDER = "segments"
 DELETED_PREFIX = "deleted-"
+PARTIAL = ".partial"
+"""Follows the name of an index while it is made for the first time."""
+
 FORMAT, CODED_FORMAT = 2, 3
 """The second is that of indexes with codes: who knows the first alone would take residuals for
 vectors, and so refuses them."""
@@ -38,8 +43,16 @@ vectors, and so refuses them."""
 Numbered: TypeAlias = type[ContextRows] | type[CodedRows]
 """What rows with a number each may be."""
 
-SHOWN = 80
-"""Characters of a fact that a message shows."""
+SHOWN, SEPARATOR = 80, ", "
+"""Characters of a fact that a message shows whole; of a longer one, as the types of many fields,
+only the parts between separators that the other one has not."""
+
+HINTS = {
+    "pooling": "embed with the --pool-factor and --protected-tokens that it was made with",
+    "runtime": "embed with the --runtime that it was made with",
+    "codec": "take the --codec that it was made with",
+}
+"""Fact → what makes it the same; for others there is only another index, or a new one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,14 +197,8 @@ def read_manifest(path: Path) -> IndexManifest:
     """
     file = path / MANIFEST_FILE
     if not file.is_file():
-        unfinished = path.with_name(f"{path.name}.partial")
-        hint = (
-            f"{unfinished} is an unfinished one: run the same vespa-colbert embed again"
-            if (unfinished / MANIFEST_FILE).is_file()
-            else "make one with: vespa-colbert embed"
-        )
         raise IndexFolderError(
-            f"{path}: expected an index with {MANIFEST_FILE}, found none; {hint}"
+            f"{path}: expected an index with {MANIFEST_FILE}, found none; {how_to_make(path)}"
         )
     try:
         data = file.read_bytes()
@@ -205,6 +212,14 @@ def read_manifest(path: Path) -> IndexManifest:
         f"{file}: expected format {FORMAT} or {CODED_FORMAT}, got {said['format']!r:.20}; embed "
         "again"
     )
+
+
+def how_to_make(path: Path) -> str:
+    """Return what to do where an index is missing: a hint of a message."""
+    unfinished = path if path.suffix == PARTIAL else path.with_name(f"{path.name}{PARTIAL}")
+    if (unfinished / MANIFEST_FILE).is_file():
+        return f"{unfinished} is an unfinished one: run the same vespa-colbert embed again"
+    return "make one with: vespa-colbert embed"
 
 
 def _parse(said: Mapping[str, Any]) -> IndexManifest:
@@ -241,10 +256,15 @@ def check_origin(path: Path, found: Mapping[str, str], wanted: Mapping[str, str]
     for name, value in wanted.items():
         if (got := found.get(name)) != value:
             raise IndexFolderError(
-                f"{path}: made with {name} {_shown(got)}, expected {_shown(value)}; "
-                "embed again, or name the other index"
+                f"{path}: made with {name} {_shown(got, value)}, expected {_shown(value, got)}; "
+                f"{HINTS.get(name, 'embed again')}, or name the other index"
             )
 
 
-def _shown(value: str | None) -> str:
-    return "nothing said" if value is None else f"{value!r:.{SHOWN}}"
+def _shown(value: str | None, other: str | None) -> str:
+    """Return a fact as a message shows it beside another one."""
+    if value is None:
+        return "nothing said"
+    parts = (other or "").split(SEPARATOR) if len(value) > SHOWN else ()
+    own = [each for each in value.split(SEPARATOR) if each not in parts]
+    return repr(SEPARATOR.join(own) or value)

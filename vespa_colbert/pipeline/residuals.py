@@ -5,6 +5,7 @@ What is coded is the vectors that an index holds, or nothing: PLAID's codes are 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,8 +31,9 @@ from vespa_colbert.codec import (
     write_codec,
     write_plaid,
 )
+from vespa_colbert.codec.plaid import METADATA_FILE
 from vespa_colbert.codec.train import sample_size
-from vespa_colbert.errors import CollectionError, IndexFolderError, SpecError
+from vespa_colbert.errors import ArrayError, CollectionError, IndexFolderError, SpecError
 from vespa_colbert.evaluate.coded_field import CodedField, coded_rows
 from vespa_colbert.evaluate.derived_index import token_fields
 from vespa_colbert.index import (
@@ -43,6 +45,8 @@ from vespa_colbert.index import (
     iterate_corpus,
     read_index,
 )
+from vespa_colbert.index.join import runs_of
+from vespa_colbert.index.manifest import MANIFEST_FILE, PARTIAL, SEGMENTS_FOLDER, how_to_make
 from vespa_colbert.pipeline.packaged_codec import require_codec, require_one_fed
 from vespa_colbert.tensor import CellType, Tensor
 
@@ -58,9 +62,6 @@ __all__ = [
 
 DOCUMENTS_A_CHUNK = 25_000
 """Source: Collection.get_chunksize, colbert-ai 501c29d."""
-
-RELEASED = 1024
-"""Documents after which the memory that their pages take is given back."""
 
 Progress = Callable[[int], None]
 
@@ -82,9 +83,11 @@ def make_codec(
 
     Raises:
         IndexFolderError: If there is no such index, or it has no such vectors.
+        SpecError: If the choices do not fit them.
+        ArrayError: If there are too few of them.
         OutputError: If the codec cannot be written.
     """
-    if not is_index_folder(source):
+    if _is_plaid(source):
         codec = read_plaid(source).codec
     else:
         index = read_index(source)
@@ -93,15 +96,37 @@ def make_codec(
         drawn = np.sort(generator.permutation(count)[: sample_size(count)]).tolist()
         sample = [_vectors(index, name, position) for position in drawn]
         tokens = sum(map(len, sample)) * count // max(len(drawn), 1)
-        codec = train_codec(
-            np.concatenate([np.zeros((0, *index.types[name].shape), np.float32), *sample]),
-            options,
-            tokens=tokens,
-            model=index.snapshot.manifest.origin.get("model", ""),
-            progress=progress,
-        )
+        try:
+            codec = train_codec(
+                np.concatenate([np.zeros((0, *index.types[name].shape), np.float32), *sample]),
+                options,
+                tokens=tokens,
+                model=index.snapshot.manifest.origin.get("model", ""),
+                progress=progress,
+            )
+        except (ArrayError, SpecError) as error:
+            error.add_note(str(source))
+            raise
     write_codec(codec, output)
     return codec
+
+
+def _is_plaid(source: Path) -> bool:
+    """Return whether a folder is PLAID's index; else it is a local one.
+
+    Raises:
+        IndexFolderError: If it is neither, or a local one that is not whole yet.
+    """
+    if is_index_folder(source):
+        if source.suffix == PARTIAL:
+            raise IndexFolderError(f"{source}: expected a whole index; {how_to_make(source)}")
+        return False
+    if not (source / METADATA_FILE).is_file():
+        raise IndexFolderError(
+            f"{source}: expected a local index with {MANIFEST_FILE} and {SEGMENTS_FOLDER}, or "
+            f"PLAID's index with {METADATA_FILE}; found neither; {how_to_make(source)}"
+        )
+    return True
 
 
 def _float_field(index: IndexReader) -> str:
@@ -165,7 +190,7 @@ def compressed_index(source: Path, codec: Path | None) -> CompressedIndex:
         IndexFolderError: If there is no such index, or it has no float vectors.
         SpecError: If there is no codec, or it is another model's.
     """
-    if not is_index_folder(source):
+    if _is_plaid(source):
         plaid = read_plaid(source)
         return CompressedIndex(
             codec=plaid.codec,
@@ -184,20 +209,25 @@ def compressed_index(source: Path, codec: Path | None) -> CompressedIndex:
             f"{name} with {index.types[name]}"
         )
 
-    def codes() -> Iterator[ResidualCodes]:
-        for position in range(len(index.snapshot.locations)):
-            yield found.encode(_vectors(index, name, position))
-            if position % RELEASED == RELEASED - 1:
-                for segment in index.snapshot.segments:
-                    segment.release()
-
     return CompressedIndex(
         codec=found,
-        documents=codes,
+        documents=lambda: _codes(index, name, found),
         lengths=lambda: index.snapshot.lengths(name),
         where=str(source),
         local=index,
     )
+
+
+def _codes(index: IndexReader, name: str, codec: ResidualCodec) -> Iterator[ResidualCodes]:
+    """Yield the codes of each document of an index, those that stand side by side made together."""
+    for _part, number, start, end in runs_of(index.snapshot.locations):
+        segment = index.snapshot.segments[number]
+        rows = segment.rows(name, start, end)
+        vectors = unit_vectors(rows.cells, codec.dim, rows.offsets)
+        coded = codec.encode(np.ascontiguousarray(vectors, np.float32))
+        for first, last in itertools.pairwise(rows.offsets.tolist()):
+            yield coded[first:last]
+        segment.release()
 
 
 @dataclass(slots=True, kw_only=True)

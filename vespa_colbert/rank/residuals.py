@@ -354,8 +354,8 @@ def rows_of_labels(
     """
     column, named = map(stored.type.mapped.index, (DOCUMENTS, dimension))
     documents, codes = stored.codes[:, column], stored.codes[:, named]
-    found = _label_places(stored.labels[named], known)[codes]
-    found = found if places is None else places[found]
+    places_of_codes = _label_places(stored.labels[named], known)
+    found = (places_of_codes if places is None else places[places_of_codes])[codes]
     kept = None
     if (found < 0).any() or (np.diff(documents) < 0).any():
         kept = np.flatnonzero(found >= 0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,9 @@ WIRE_DTYPES: dict[CellType, np.dtype[Any]] = {
     CellType.BFLOAT16: np.dtype(">u2"),
     CellType.INT8: np.dtype("i1"),
 }
+
+ROWS_AT_ONCE = 1024
+"""Of a tensor that are looked at together; where labels are of changing lengths, they are few."""
 
 
 def encode_tensor(tensor: Tensor) -> bytes:
@@ -79,13 +83,34 @@ def decode_tensor(data: bytes) -> Tensor:
         )
     tensor_type = reader.tensor_type(CELL_TYPES[number], form)
     subspaces: dict[tuple[str, ...], NDArray[Any]] = {}
-    for _ in range(reader.count() if form == SPARSE or tensor_type.mapped else 1):
+    count = reader.count() if form == SPARSE or tensor_type.mapped else 1
+    if len(tensor_type.mapped) == 1 and tensor_type.indexed:
+        return _rows(reader, tensor_type, count)
+    for _ in range(count):
         address = tuple([reader.text() for _ in tensor_type.mapped])
         if address in subspaces:
             raise ArrayError(f"{tensor_type}: the address {address} occurs twice")
         subspaces[address] = reader.cells(tensor_type)
     reader.end()
     return Tensor.from_subspaces(tensor_type, subspaces)
+
+
+def _rows(reader: _Reader, tensor_type: TensorType, count: int) -> Tensor:
+    """Return a tensor with one label a dense block: labels of one length are read together.
+
+    Raises:
+        ArrayError: If the bytes end too early or too late, or a label occurs twice.
+    """
+    labels, parts = list[str](), [np.zeros((0, *tensor_type.shape), tensor_type.cell_type.dtype)]
+    while len(labels) < count:
+        named, cells = reader.rows(tensor_type, count - len(labels))
+        labels += named
+        parts.append(cells)
+    reader.end()
+    if len(set(labels)) < count:
+        twice = Counter(labels).most_common(1)[0][0]
+        raise ArrayError(f"{tensor_type}: the address {(twice,)} occurs twice")
+    return Tensor.rows(tensor_type, np.concatenate(parts), labels)
 
 
 def _header(tensor_type: TensorType) -> bytes:
@@ -133,6 +158,27 @@ def _text(text: str) -> bytes:
     return _count(len(encoded)) + encoded
 
 
+def _cells_of_wire(wire: NDArray[Any], tensor_type: TensorType) -> NDArray[Any]:
+    """Return cells in the byte order of this machine."""
+    if tensor_type.cell_type is CellType.BFLOAT16:
+        return bfloat16_values(wire)
+    return wire.astype(tensor_type.cell_type.dtype)
+
+
+def _decoded(encoded: bytes) -> str:
+    """Return the text of a name or label.
+
+    Raises:
+        ArrayError: If it is no UTF-8.
+    """
+    try:
+        return encoded.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ArrayError(
+            f"a tensor in binary format has a name or label in no UTF-8: {error}"
+        ) from None
+
+
 class _Reader:
     """Reads numbers, texts and cells from bytes, in order."""
 
@@ -153,13 +199,25 @@ class _Reader:
         return int.from_bytes(first + self.take(3), "big") & 0x7FFFFFFF
 
     def text(self) -> str:
-        encoded = self.take(self.count())
-        try:
-            return encoded.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise ArrayError(
-                f"a tensor in binary format has a name or label in no UTF-8: {error}"
-            ) from None
+        return _decoded(self.take(self.count()))
+
+    def rows(self, tensor_type: TensorType, most: int) -> tuple[list[str], NDArray[Any]]:
+        """Return labels that are as long as the first one, with their cells, as far as they go."""
+        start = self.place
+        length = self.count()
+        head = self.place - start
+        dtype = WIRE_DTYPES[tensor_type.cell_type]
+        size = head + length + _cells_of(tensor_type) * dtype.itemsize
+        self.place = start
+        self.take(size)
+        left = np.frombuffer(self.data, np.uint8, offset=start)
+        every = left[: min(len(left) // size, most, ROWS_AT_ONCE) * size].reshape(-1, size)
+        is_other = (every[:, :head] != every[0, :head]).any(axis=1)
+        rows = every[: int(is_other.argmax()) or len(every)]
+        self.place = start + rows.size
+        names = [_decoded(each.tobytes()) for each in rows[:, head : head + length]]
+        cells = np.ascontiguousarray(rows[:, head + length :]).view(dtype)
+        return names, _cells_of_wire(cells, tensor_type).reshape(-1, *tensor_type.shape)
 
     def tensor_type(self, cell_type: CellType, form: int) -> TensorType:
         dimensions = []
@@ -177,11 +235,7 @@ class _Reader:
     def cells(self, tensor_type: TensorType) -> NDArray[Any]:
         dtype = WIRE_DTYPES[tensor_type.cell_type]
         wire = np.frombuffer(self.take(_cells_of(tensor_type) * dtype.itemsize), dtype)
-        if tensor_type.cell_type is CellType.BFLOAT16:
-            cells = bfloat16_values(wire)
-        else:
-            cells = wire.astype(tensor_type.cell_type.dtype)
-        return cells.reshape(tensor_type.shape)
+        return _cells_of_wire(wire, tensor_type).reshape(tensor_type.shape)
 
     def end(self) -> None:
         if self.place != len(self.data):

@@ -62,7 +62,7 @@ class Residuals:
     def used(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Numbers of centroids, and the centroids, without those that no row has."""
         if len(self.packed) >= len(self.vectors):
-            return self.centroids, self.vectors
+            return self.centroids, np.ascontiguousarray(self.vectors)
         found, numbers = np.unique(self.centroids, return_inverse=True)
         return numbers.astype(np.int64), self.vectors[found]
 

@@ -1,14 +1,16 @@
 """The loops over residuals that numba compiles; their innermost one is a tile of LLVM instructions.
 
 A tile is a few rows against 32 query tokens: it adds, for each row, the line of its centroid and a
-line for each of its bytes, times the row's scale. The sums stay in registers, which they do not
-where Python loops are compiled: LLVM cannot tell that the lines do not overlap. It stands by itself
-beside the tiles of ``vectors``, so that neither file makes numba compile the loops of the other.
+line for each of its bytes, times the row's scale. Lengths are measured in the same way, for a few
+rows at once. The sums stay in registers, which they do not where Python loops are compiled: LLVM
+cannot tell that the lines do not overlap. It stands by itself beside the tiles of ``vectors``, so
+that neither file makes numba compile the loops of the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numba
@@ -64,7 +66,11 @@ def _tile(count: int) -> Any:
             starts = [builder.gep(arrays[0].data, [builder.mul(each, width)]) for each in rows]
             numbers = [builder.load(builder.gep(arrays[1].data, [each])) for each in rows]
             sums = [_line(builder, products.data, number) for number in numbers]
-            sums = _added(builder, tables.data, starts, width, sums)
+
+            def added(_at: Any, line: Any, _row: int, each: Any) -> Any:
+                return builder.fadd(each, _line(builder, tables.data, line))
+
+            sums = _over_bytes(builder, starts, width, sums, added)
             kept = _line(builder, best.data, INDEX(0))
             for each, number in zip(sums, rows, strict=True):
                 scale = builder.load(builder.gep(arrays[2].data, [number]))
@@ -80,31 +86,40 @@ def _tile(count: int) -> Any:
     return tile
 
 
-def _added(builder: Any, tables: Any, rows: list[Any], width: Any, sums: list[Any]) -> list[Any]:
-    """Return the sums of each row and the lines of its bytes, of which there is at least one."""
+def _over_bytes(
+    builder: Any, rows: list[Any], width: Any, sums: list[Any], grown: Callable[..., Any]
+) -> list[Any]:
+    """Return the sums of rows after all their bytes, of which there is at least one.
+
+    Args:
+        builder: Builds the instructions.
+        rows: Where the bytes of each row begin.
+        width: How many bytes they have.
+        sums: A sum a row.
+        grown: Place of a byte, the line of what it stands for there, which of the rows, and its sum
+            → its sum with that byte.
+    """
     before = builder.block
     head, done = (builder.append_basic_block(name) for name in ("byte", "done"))
     builder.branch(head)
     builder.position_at_end(head)
     place, *carried = phis = [builder.phi(each.type) for each in (width, *sums)]
-    grown = []
-    for row, each in zip(rows, carried, strict=True):
+    later_values = [builder.add(place, INDEX(1))]
+    for number, (row, each) in enumerate(zip(rows, carried, strict=True)):
         byte = builder.zext(builder.load(builder.gep(row, [place])), INDEX)
         line = builder.add(builder.shl(place, INDEX(8)), byte)
-        grown.append(builder.fadd(each, _line(builder, tables, line)))
-    following = builder.add(place, INDEX(1))
-    later_values = [following, *grown]
+        later_values.append(grown(place, line, number, each))
     for phi, start, later in zip(phis, [INDEX(0), *sums], later_values, strict=True):
         phi.add_incoming(start, before)
         phi.add_incoming(later, builder.block)
-    builder.cbranch(builder.icmp_signed("<", following, width), head, done)
+    builder.cbranch(builder.icmp_signed("<", later_values[0], width), head, done)
     builder.position_at_end(done)
-    return grown
+    return later_values[1:]
 
 
-def _line(builder: Any, lines: Any, number: Any) -> Any:
-    place = builder.gep(lines, [builder.mul(number, INDEX(LANES))])
-    return builder.load(builder.bitcast(place, FLOATS.as_pointer()), align=4)
+def _line(builder: Any, lines: Any, number: Any, kind: Any = FLOATS) -> Any:
+    place = builder.gep(lines, [builder.mul(number, INDEX(kind.count))])
+    return builder.load(builder.bitcast(place, kind.as_pointer()), align=4)
 
 
 def _spread(builder: Any, number: Any) -> Any:
@@ -144,6 +159,66 @@ def residual_scores(
             scores[owners[lane], document] += best[lane]
 
 
+def _squares(count: int) -> Any:
+    """Return the intrinsic of the squared lengths of ``count`` rows.
+
+    It takes packed (row, width) uint8, centroids (row,) int64, a pair of cells (width, 256,
+    components) and vectors (centroid, dim) float32, squares (row,) float32, in which it leaves what
+    it finds, the first row, and the components of a byte, a constant.
+    """
+
+    @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+    def squares(
+        _typing: Any, packed: Any, centroids: Any, tables: Any, found: Any, _row: Any, size: Any
+    ) -> Any:
+        if not isinstance(size, types.IntegerLiteral):
+            return None
+
+        def lower(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            kinds = (*signature.args[:2], *tables, found)
+            pair = (builder.extract_value(values[2], place) for place in range(2))
+            given = (*values[:2], *pair, values[3])
+            arrays = [
+                context.make_array(kind)(context, builder, value)
+                for kind, value in zip(kinds, given, strict=True)
+            ]
+            rows = [builder.add(values[4], INDEX(place)) for place in range(count)]
+            _put_squares(builder, arrays, rows, ir.VectorType(ir.FloatType(), size.literal_value))
+            return context.get_dummy_value()
+
+        return types.void(packed, centroids, tables, found, types.intp, size), lower
+
+    return squares
+
+
+def _put_squares(builder: Any, arrays: Sequence[Any], rows: list[Any], kind: Any) -> None:
+    """Put the squared lengths of rows where they belong; a byte stands for a vector of a kind."""
+    packed, centroids, cells, vectors, found = arrays
+    width = cgutils.unpack_tuple(builder, packed.shape)[1]
+    starts = [builder.gep(packed.data, [builder.mul(each, width)]) for each in rows]
+    numbers = [builder.load(builder.gep(centroids.data, [each])) for each in rows]
+    pieces = [builder.mul(each, width) for each in numbers]
+
+    def grown(at: Any, line: Any, row: int, each: Any) -> Any:
+        piece = _line(builder, vectors.data, builder.add(pieces[row], at), kind)
+        value = builder.fadd(piece, _line(builder, cells.data, line, kind))
+        return builder.fadd(each, builder.fmul(value, value))
+
+    none = [ir.Constant(kind, [0.0] * kind.count)] * len(rows)
+    sums = _over_bytes(builder, starts, width, none, grown)
+    for row, each in zip(rows, sums, strict=True):
+        builder.store(_total(builder, each), builder.gep(found.data, [row]))
+
+
+def _total(builder: Any, lanes: Any) -> Any:
+    """Return the sum of the lanes of a vector, from the first to the last."""
+    each = (builder.extract_element(lanes, INDEX(lane)) for lane in range(lanes.type.count))
+    return functools.reduce(builder.fadd, each)
+
+
+squares_of_rows, squares_of_one = _squares(ROWS_A_TILE), _squares(1)
+
+
 def _lengths(components: int) -> Any:
     """Return the loop over lengths of vectors whose bytes hold so many components.
 
@@ -151,21 +226,16 @@ def _lengths(components: int) -> Any:
     """
 
     def inverse_lengths(packed: Any, centroids: Any, cells: Any, vectors: Any, scales: Any) -> None:
-        width = packed.shape[1]
-        squares = np.empty(components, np.float32)
-        for row in range(len(packed)):
-            vector, at = vectors[centroids[row]], 0
-            squares[:] = 0
-            for place in range(width):
-                weights = cells[place, packed[row, place]]
-                for component in range(components):
-                    each = vector[at + component] + weights[component]
-                    squares[component] += each * each
-                at += components
-            total = np.float32(0.0)
-            for component in range(components):
-                total += squares[component]
-            scales[row] = np.float32(1.0) / np.sqrt(total) if total > 0 else np.nan
+        row, tables = 0, (cells, vectors)
+        while row + ROWS_A_TILE <= len(packed):
+            squares_of_rows(packed, centroids, tables, scales, row, components)
+            row += ROWS_A_TILE
+        while row < len(packed):
+            squares_of_one(packed, centroids, tables, scales, row, components)
+            row += 1
+        for place in range(len(scales)):
+            total = scales[place]
+            scales[place] = np.float32(1.0) / np.sqrt(total) if total > 0 else np.nan
 
     return _compiled(inverse_lengths)
 
