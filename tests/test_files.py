@@ -115,8 +115,10 @@ class TestAtomicFile:
         assert (tmp_path / "out").stat().st_mode & 0o777 == 0o644
 
     def test_a_path_below_a_file_is_refused(self, below_a_file: Path) -> None:
-        with pytest.raises(OutputError, match="choose an output path"):
-            fill_file(below_a_file, "x")
+        fault = r"\(\S+/file is a file, expected a folder\); choose an output path"
+        for path in (below_a_file, below_a_file / "deeper"):
+            with pytest.raises(OutputError, match=fault):
+                fill_file(path, "x")
 
     def test_a_path_where_nothing_can_be_made_is_refused(self) -> None:
         with pytest.raises(OutputError, match="/proc/nowhere/out"):

@@ -349,6 +349,7 @@ def _is_running(number: int) -> bool:
 
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+BELOW_A_FILE = frozenset({errno.EEXIST, errno.ENOTDIR})
 
 
 @contextlib.contextmanager
@@ -368,20 +369,18 @@ def _explained(path: Path) -> Iterator[None]:
         if not (_is_about(error, path) or (full and error.filename is None)):
             raise
         hint = "free some space" if full else "choose an output path that you may write to"
-        raise OutputError(f"{path}: cannot be written ({error.strerror}); {hint}") from error
+        reason = error.strerror
+        if error.errno in BELOW_A_FILE and (file := next(filter(Path.is_file, path.parents), None)):
+            reason = f"{file} is a file, expected a folder"
+        raise OutputError(f"{path}: cannot be written ({reason}); {hint}") from error
 
 
 def _is_about(error: OSError, path: Path) -> bool:
     """Return whether the error names the path, a folder above it, or what we put beside it."""
-    named = (error.filename, error.filename2)
-    for name in (Path(os.fsdecode(each)) for each in named if isinstance(each, str | bytes)):
-        if path.is_relative_to(name):
-            return True
-        if name.is_relative_to(path.parent):
-            beside = name.relative_to(path.parent).parts[0]
-            if beside.startswith(f".{path.name}."):
-                return True
-    return False
+    beside = str(path.parent / f".{path.name}.")
+    named = (each for each in (error.filename, error.filename2) if isinstance(each, str | bytes))
+    names = map(os.fsdecode, named)
+    return any(path.is_relative_to(each) or each.startswith(beside) for each in names)
 
 
 def sync_folder(folder: Path) -> None:

@@ -24,6 +24,7 @@ from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.codec import ResidualCodec, ResidualCodes, write_codec
 from vespa_colbert.errors import SpecError
 from vespa_colbert.export.model_folder import EmbedderSpec
+from vespa_colbert.plan import Lengths, choices, plan_application
 from vespa_colbert.rank import Ranker, RankQuery
 from vespa_colbert.rank.documents import Documents, field_tensors
 from vespa_colbert.rank.kernels import queries
@@ -190,3 +191,21 @@ def test_what_no_package_can_hold_is_refused(tmp_path: Path, facts: EmbedderSpec
     gone = replace(vectors, file=tmp_path / "nothing.tbf")
     with pytest.raises(SpecError, match="there is none at"):
         application_spec(whole, AppOptions(residual=gone))
+
+
+@pytest.mark.parametrize(("bits", "dim"), SIZES)
+def test_plan_counts_residuals_beside_other_cells_as_those_of_a_package(
+    tmp_path: Path, facts: EmbedderSpec, bits: int, dim: int
+) -> None:
+    spec = package(tmp_path, facts, bits, dim)
+    folder = render_app(spec, tmp_path / "app", parse=parse_expression).path
+    lengths = Lengths(document=9, query=32)
+    plan = plan_application(folder, 1000, lengths)
+    (field,) = (each for each in plan.schemas[0].fields if each.name == FIELD)
+    profiles = {each.name: each for each in plan.schemas[0].profiles}
+    (found,) = (each for each in choices(128, lengths) if (each.bits, each.dims) == (bits, dim))
+    assert (found.type, found.vector_bytes) == (field.type, dim * bits // 8)
+    assert found.document_bytes == field.bytes_a_document
+    real = profiles["max_sim_residual"].phases[0].max_sims[0]
+    assert (found.work.operations, found.work.verdict) == (real.operations, real.verdict)
+    assert found.work.rebuilt > 0

@@ -235,7 +235,7 @@ def test_a_folder_without_an_index_says_what_was_looked_for(
     (tmp_path / "empty").mkdir()
     shutil.copytree(index, tmp_path / "begun.partial")
     nothing = "expected a local index with manifest.json and segments, or PLAID's index with "
-    nothing += "metadata.json; found neither: "
+    nothing += "metadata.json; found neither; "
     begun = f"{tmp_path / 'begun.partial'} is an unfinished one: run the same vespa-colbert embed"
     faults = {
         "nix": f"{nothing}make one with: vespa-colbert embed",

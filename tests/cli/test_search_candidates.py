@@ -47,7 +47,9 @@ def test_pooled_vectors_are_searched_by_each_kind_of_candidates(run: Run, recipe
         every: Any = run(*ask, "-p", profile, "--candidates", "all").json
         assert len(every) == len(WORDS)
         for kind in ("nearest", "scan", "graph", "query"):
-            ran = run(*ask, "-p", profile, "--candidates", kind, "--target-hits", 2)
+            is_counted = (profile, kind) != ("max_sim_float", "query")
+            count = ("--target-hits", 2) if is_counted else ()
+            ran = run(*ask, "-p", profile, "--candidates", kind, *count)
             found: Any = ran.json
             assert {each["id"] for each in found} <= {each["id"] for each in every}
             assert len(found) >= 2
@@ -64,6 +66,22 @@ def test_pooled_vectors_are_searched_by_each_kind_of_candidates(run: Run, recipe
     assert stale.code == 1
     assert "built from vectors" in stale.err
     assert "--build-graph" in stale.err
+
+
+def test_hits_are_counted_only_where_the_package_asks_for_the_nearest(
+    run: Run, recipe: Path, tmp_path: Path
+) -> None:
+    app, index = tmp_path / "app", tmp_path / "index"
+    assert run("generate", "-r", recipe, "-o", app).code == 0
+    assert run("embed", "-r", recipe, "-a", app, "-o", index, "--index-only").code == 0
+    ask = ("search", "a rose", "-r", recipe, "-a", app, "-i", index, "--target-hits", 1)
+
+    refused = run(*ask, "-p", "max_sim_float")
+
+    assert refused.code == 1
+    assert "rank profile max_sim_float: the package asks without nearestNeighbor" in refused.err
+    assert "leave it out, or take --candidates nearest or words" in refused.err
+    assert run(*ask, "-p", "token_retrieval_int8").code == 0
 
 
 def test_what_finds_documents_has_a_name(run: Run, recipe: Path) -> None:
@@ -85,6 +103,7 @@ def test_more_is_appended_pooled_as_the_index_is(run: Run, recipe: Path, tmp_pat
 
     assert (other.code, same.code) == (1, 0), same.err
     assert "made with pooling 'ward, factor 3, 1 protected', expected 'ward, factor 2" in other.err
+    assert "; embed with the --pool-factor and --protected-tokens that it was made" in other.err
     assert "6 documents in 2 segments" in same.out
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,7 @@ from vespa_colbert.pipeline import (
     EmbedRequest,
     FeedOptions,
     Searcher,
+    Shard,
     append_corpus,
     embed,
     only_schema,
@@ -260,6 +263,18 @@ def test_plaid_s_index_is_kept_as_it_is(made: Made, tmp_path: Path) -> None:
     assert found(searchers[0]) == found(searchers[1])
 
 
+def test_deleted_documents_are_not_coded(made: Made, tmp_path: Path) -> None:
+    shutil.copytree(made.index, tmp_path / "index")
+    with write_index(tmp_path / "index") as writer:
+        assert writer.delete(["d0", "d2", "d3"]) == 3
+    source = compressed_index(tmp_path / "index", made.codec)
+    wanted = [codes_of(made)[place] for place in (1, 4, 5)]
+    assert source.lengths().tolist() == list(map(len, wanted))
+    for codes, each in zip(source.documents(), wanted, strict=True):
+        assert codes.centroids.tolist() == each.centroids.tolist()
+        assert codes.residuals.tobytes() == each.residuals.tobytes()
+
+
 def test_documents_are_deleted_and_indexes_joined(made: Made, tmp_path: Path) -> None:
     source = compressed_index(made.index, made.codec)
     for name, gone in (("one", ["d0", "d3"]), ("two", ["d1", "d2", "d4", "d5"])):
@@ -419,6 +434,48 @@ def test_a_corpus_is_embedded_into_residuals_at_once(made: Made, tmp_path: Path)
     ]
 
 
+@pytest.mark.parametrize("count", [2, 8])
+def test_shards_embed_residuals_as_one_run_does(made: Made, tmp_path: Path, count: int) -> None:
+    request = embedding(made, tmp_path / "coded", made.codec)
+    request = pickle.loads(pickle.dumps(request))  # noqa: S301 - as Ray sends it
+
+    done = [embed(request, Shard(number=each, of=count)) for each in range(count, 0, -1)]
+
+    assert done[-1].missing == ()
+    held, wanted = open_index(tmp_path / "coded"), open_index(made.coded)
+    assert held.origin == wanted.origin
+    assert held.documents == wanted.documents
+    assert [held.tensors[FIELD].document(place) for place in range(len(TEXTS))] == [
+        wanted.tensors[FIELD].document(place) for place in range(len(TEXTS))
+    ]
+
+
+def test_documents_are_added_to_plaid_s_index_as_embed_makes_them_by_default(
+    made: Made, tmp_path: Path
+) -> None:
+    plaid_index(compressed_index(made.index, made.codec), tmp_path / "plaid")
+    source, path = compressed_index(tmp_path / "plaid", None), tmp_path / "coded"
+    write_coded_index(source, path, made.app, corpus=made.corpus, model=made.model)
+    said = open_index(path).origin
+    given = embedding(made, path, made.codec)
+    more = tmp_path / "more.jsonl"
+    more.write_text('{"_id": "new", "text": "green red"}\n{"_id": "d0", "text": "red"}\n')
+
+    done = append_corpus(replace(given, corpus=more))
+
+    assert (done.documents, done.kept) == (len(TEXTS) + 1, 1)
+    assert open_index(path).origin == said
+    assert not {"pooling", "runtime"} & said.keys()
+    hits = Searcher(made.app, path, made.model, threads=1).search(QUERY, PROFILE, hits=99)
+    assert {hit.id for hit in hits} == {"new", *(f"d{place}" for place in range(len(TEXTS)))}
+    with pytest.raises(
+        IndexFolderError, match=r"pooling nothing said, expected 'ward, .*; embed with"
+    ):
+        append_corpus(replace(given, pooling=TokenPooling(factor=2)))
+    with pytest.raises(IndexFolderError, match="runtime nothing said, expected 'openvino-bf16'; "):
+        append_corpus(replace(given, runtime="openvino-bf16"))
+
+
 def test_what_is_appended_must_be_of_the_same_kind(made: Made, tmp_path: Path) -> None:
     with pytest.raises(IndexFolderError, match="holds residuals; name their codec: --codec"):
         append_corpus(embedding(made, made.coded, None))
@@ -427,7 +484,8 @@ def test_what_is_appended_must_be_of_the_same_kind(made: Made, tmp_path: Path) -
     given = embedding(made, made.coded, made.codec)
     assert given.coded is not None
     other = replace(given, coded=replace(given.coded, codec=moved))
-    with pytest.raises(IndexFolderError, match=r"made with codec '\w+', expected '\w+'"):
+    match = r"made with codec '\w+', expected '\w+'; take the --codec that it was made with"
+    with pytest.raises(IndexFolderError, match=match):
         append_corpus(other)
     vectors = tmp_path / "vectors"
     embed(embedding(made, vectors, None))

@@ -8,13 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.app.tiny_models import write_colbert
+from tests.codec.codec_cases import trained
 from vespa_colbert.app import AppOptions, application_spec, folder_embedder, render_app
+from vespa_colbert.app.residual_vectors import read_residual_vectors
+from vespa_colbert.codec import write_codec
 from vespa_colbert.index import open_index
 from vespa_colbert.pipeline import EmbedRequest, embed, only_schema
+from vespa_colbert.pipeline.residuals import coded_field
 from vespa_colbert.rank import parse_expression
 
 ROOT = Path(__file__).parents[2]
@@ -35,12 +38,17 @@ print("documents", done.documents)
 
 
 @pytest.mark.slow
-def test_ray_makes_the_index_that_one_process_makes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_coded", [False, True], ids=["vectors", "residuals"])
+def test_ray_makes_the_index_that_one_process_makes(tmp_path: Path, is_coded: bool) -> None:
     pytest.importorskip("ray.data")
     import pickle
 
     model = write_colbert(tmp_path / "model")
-    spec = application_spec(folder_embedder(model), AppOptions())
+    codec = tmp_path / "codec"
+    write_codec(trained(2, 16), codec)
+    spec = application_spec(
+        folder_embedder(model), AppOptions(residual=read_residual_vectors(codec))
+    )
     app = render_app(spec, tmp_path / "app", parse=parse_expression).path
     words = ("red", "green", "greens", "🦊")
     lines = (
@@ -54,8 +62,14 @@ def test_ray_makes_the_index_that_one_process_makes(tmp_path: Path) -> None:
     corpus.write_text("\n".join(lines), encoding="utf-8")
 
     def request(name: str) -> EmbedRequest:
+        schema = only_schema(app)
         return EmbedRequest(
-            corpus=corpus, model=model, schema=only_schema(app), output=tmp_path / name, threads=1
+            corpus=corpus,
+            model=model,
+            schema=schema,
+            output=tmp_path / name,
+            threads=1,
+            coded=coded_field(app, schema, codec) if is_coded else None,
         )
 
     (tmp_path / "request").write_bytes(pickle.dumps(request("by-ray")))
@@ -84,5 +98,5 @@ def test_ray_makes_the_index_that_one_process_makes(tmp_path: Path) -> None:
     for name, mine in alone.tensors.items():
         for place in range(DOCUMENTS):
             one, other = (each.document(place) for each in (mine, by_ray.tensors[name]))
-            np.testing.assert_array_equal(one.values, other.values)
+            assert one == other
     assert not list(tmp_path.glob("by-ray.*")), "parts are left"

@@ -70,8 +70,8 @@ def command(
 ) -> None:
     """Show memory, disk and the work of a query for a number of documents, before deploying.
 
-    Any application package. Cell types and dims that the model allows stand side by side, and
-    factors of token pooling where the client embeds.
+    Any application package. Cell types, residuals of a codec and dims that the model allows stand
+    side by side, and factors of token pooling where the client embeds.
 
     Example: vespa-colbert plan output/app --documents 10M --tokens 120
     """

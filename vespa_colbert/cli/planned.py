@@ -160,10 +160,12 @@ def _kernels(phase: PhaseWork) -> str:
 def _choice_lines(beside: tuple[Choice, ...], documents: int) -> list[str]:
     if not beside:
         return []
-    rows = [("field", "bytes a document", "memory, one copy", "operations a document", "kernel")]
+    head = ("field", "holds", "bytes a document", "memory, one copy", "operations a document")
+    rows = [(*head, "kernel")]
     rows += [
         (
             str(each.type),
+            f"dim {each.dims}, {each.bits}-bit residuals" if each.bits else f"dim {each.dims}",
             f"{each.document_bytes:,.0f}",
             _size(each.document_bytes * documents),
             _count(each.work.operations),
@@ -171,7 +173,8 @@ def _choice_lines(beside: tuple[Choice, ...], documents: int) -> list[str]:
         )
         for each in beside
     ]
-    return ["cell types and dims beside each other", *table(rows), ""]
+    said = "cell types, residuals and dims beside each other, without the centroids on each node"
+    return [said, *table(rows), ""]
 
 
 def _pooled_lines(pooled: tuple[Pooled, ...], lengths: Lengths) -> list[str]:
@@ -303,6 +306,7 @@ def _choice_json(choice: Choice, documents: int) -> dict[str, Any]:
     return {
         "type": str(choice.type),
         "dims": choice.dims,
+        "bits-of-residual": choice.bits or None,
         "vector-bytes": choice.vector_bytes,
         "document-bytes": choice.document_bytes,
         "memory-bytes": choice.document_bytes * documents,

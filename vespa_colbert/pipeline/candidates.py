@@ -211,7 +211,9 @@ def nearest_items(where: str) -> tuple[NearestNeighbor, ...]:
     )
 
 
-def found_by_condition(ranker: Ranker, query: RankQuery, where: str) -> Positions | None:
+def found_by_condition(
+    ranker: Ranker, query: RankQuery, where: str, target_hits: int = 0
+) -> Positions | None:
     """Return what a condition with nearestNeighbor items finds: (found,) int64.
 
     The nearest are found exactly; with them what has a word of the query, where that is asked for.
@@ -220,18 +222,29 @@ def found_by_condition(ranker: Ranker, query: RankQuery, where: str) -> Position
         ranker: Has the documents.
         query: With its words and tensors.
         where: The condition.
+        target_hits: Documents that each item finds; 0 for what the condition says.
 
     Returns:
         ``None`` for a condition without such items: what the profile matches by itself.
+
+    Raises:
+        SpecError: If a number is given for a condition without such items.
     """
     if not (items := nearest_items(where)):
+        if target_hits:
+            raise SpecError(
+                f"rank profile {ranker.profile.name}: the package asks without nearestNeighbor, "
+                "so that --target-hits would count nothing; leave it out, or take --candidates "
+                "nearest or words"
+            )
         return None
     found = [found_by_words(ranker, query, len(ranker.documents))] if ANY_WORD in where else []
     for each in items:
         metric = METRICS[ranker.compiled.distance_metric(each.field)]
         rows = ranker.documents.tensors[each.field]
         near = closenesses(rows, query.tensors[each.tensor], metric)
-        found.append(nearest_documents(near, each.target_hits, furthest=metric.furthest))
+        count = target_hits or each.target_hits
+        found.append(nearest_documents(near, count, furthest=metric.furthest))
     return united(found)
 
 

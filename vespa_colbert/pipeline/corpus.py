@@ -18,7 +18,7 @@ from vespa_colbert.app import Schema
 from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.embedder import LocalEmbedder
 from vespa_colbert.embedder.batches import embed_documents, worker_threads
-from vespa_colbert.embedder.pooling import pooled_documents
+from vespa_colbert.embedder.pooling import NOT_POOLED, pooled_documents
 from vespa_colbert.embedder.processors import processors
 from vespa_colbert.errors import CollectionError, IndexFolderError, OutputError
 from vespa_colbert.export import ModelFolder
@@ -33,7 +33,7 @@ from vespa_colbert.index import (
 )
 from vespa_colbert.index.collection import CorpusLine, corpus_lines
 from vespa_colbert.index.join import publish
-from vespa_colbert.index.manifest import IndexManifest, check_origin
+from vespa_colbert.index.manifest import PARTIAL, IndexManifest, check_origin
 from vespa_colbert.index.snapshot import open_snapshot
 from vespa_colbert.index.store import field_kinds
 from vespa_colbert.index.writer import IndexWriter, write_index
@@ -61,7 +61,9 @@ __all__ = [
 
 STDIN = Path("-")
 BEIR_FILE = "corpus.jsonl"
-PARTIAL = ".partial"
+
+UNSAID = {"pooling": NOT_POOLED, "runtime": "onnxruntime"}
+"""How documents may be added to an index that does not say it: PLAID's, which others made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -366,7 +368,11 @@ def append_corpus(request: EmbedRequest, *, reporter: Reporter | None = None) ->
     with write_index(request.output) as writer:
         if writer.manifest.is_coded and request.coded is None:
             raise IndexFolderError(f"{request.output}: holds residuals; name their codec: --codec")
-        check_origin(request.output, writer.manifest.origin, origin)
+        said = writer.manifest.origin
+        wanted = {
+            name: each for name, each in origin.items() if name in said or each != UNSAID.get(name)
+        }
+        check_origin(request.output, said, wanted)
         before = writer.manifest.generation
         places = range(survey.documents)
         run = _embed(request, writer, places, reporter or Silent(), first=writer.next_place)

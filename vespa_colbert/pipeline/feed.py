@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -140,13 +142,19 @@ def given_fields(schema: Schema) -> frozenset[str]:
 def check_feed(path: Path) -> None:
     """Return nothing if a feed can be written there: asked before its vectors are made.
 
+    Nothing is left there.
+
     Raises:
         OutputError: If a folder stands there, or its folder cannot be written.
     """
     if path.is_dir():
         raise OutputError(f"{path}: expected a file or nothing, got a folder; name another --feed")
+    made = [each for each in path.absolute().parents if not os.access(each, os.F_OK)]
     with write_lock(path):
         pass
+    with contextlib.suppress(OSError):  # another process may have put something there
+        for each in made:
+            each.rmdir()
 
 
 def check_corpus(corpus: Path, schema: Schema) -> None:

@@ -270,7 +270,8 @@ class Searcher:
         if finding.by == "words":
             return found_by_words(ranker, query, finding.target_hits)
         if finding.by == "query" and nearest is None:
-            return found_by_condition(ranker, query, "" if asked is None else asked.where)
+            where = "" if asked is None else asked.where
+            return found_by_condition(ranker, query, where, finding.target_hits)
         wanted = token_search(ranker, query, nearest, finding.target_hits)
         if finding.by == "graph":
             return wanted.by_graph(self._graph(wanted, finding))

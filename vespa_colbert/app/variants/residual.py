@@ -29,6 +29,8 @@ from vespa_colbert.tensor import CellType, Dimension, TensorType
 __all__ = [
     "FIELD",
     "FILE",
+    "centroids_constant",
+    "rebuilding_profile",
     "residual",
     "residual_faults",
     "residual_type",
@@ -67,7 +69,7 @@ def residual(design: Design) -> Part:
     )
     return Part(
         fields=(field,),
-        constants=(Constant(name=CONSTANT, type=centroids_type(vectors.dim), file=FILE),),
+        constants=(centroids_constant(vectors.dim),),
         profiles=profiles,
         files=(PackagedFile(path=FILE, source=vectors.file),),
         queries=tuple(
@@ -90,30 +92,47 @@ def _tokens(vectors: ResidualVectors, design: Design) -> TokenField:
 
 def _profiles(vectors: ResidualVectors, design: Design) -> tuple[RankProfile, ...]:
     tokens = _tokens(vectors, design)
-    asked = f"query({tokens.query_name})"
-    inputs = (Input(name=tokens.query_name, type=tokens.query_type),)
-    rebuilt = Function(
-        name=RESIDUALS, expression=residuals_expression(vectors.weights, vectors.dim)
-    )
-    exact = (
-        rebuilt,
-        Function(name=VECTORS, expression=f"l2_normalize({RESIDUALS} + constant({CONSTANT}), x)"),
-        Function(name=MAX_SIM, expression=_best(f"sum({asked} * {VECTORS}, x)")),
-    )
+    query = Input(name=tokens.query_name, type=tokens.query_type)
+    asked, inputs = f"query({query.name})", (query,)
+    every = rebuilding_profile(query, vectors.weights, vectors.dim)
+    exact = every.functions
+    rebuilt = exact[0]
     products = Function(name=PRODUCTS, expression=f"sum({asked} * constant({CONSTANT}), x)")
-    every = RankProfile(
-        name=f"{MAX_SIM}_residual",
-        inputs=inputs,
-        functions=exact,
-        first_phase=MAX_SIM,
-        match_features=(MAX_SIM,),
-    )
     rerank = Rerank(expression=MAX_SIM, rerank_count=design.options.rerank_count)
     return (
         every,
         _reranked(every, rerank, design),
         _unscaled(asked, inputs, (rebuilt, products)),
         _coarse_to_fine(inputs, (*exact, products), rerank),
+    )
+
+
+def centroids_constant(dim: int) -> Constant:
+    """Return the constant that holds the centroids."""
+    return Constant(name=CONSTANT, type=centroids_type(dim), file=FILE)
+
+
+def rebuilding_profile(query: Input, weights: Sequence[float], dim: int) -> RankProfile:
+    """Return the profile that rebuilds the vectors of all matches exactly.
+
+    Args:
+        query: The query's token vectors.
+        weights: Of the buckets.
+        dim: Components of a vector.
+    """
+    compared = f"sum(query({query.name}) * {VECTORS}, x)"
+    return RankProfile(
+        name=f"{MAX_SIM}_residual",
+        inputs=(query,),
+        functions=(
+            Function(name=RESIDUALS, expression=residuals_expression(weights, dim)),
+            Function(
+                name=VECTORS, expression=f"l2_normalize({RESIDUALS} + constant({CONSTANT}), x)"
+            ),
+            Function(name=MAX_SIM, expression=_best(compared)),
+        ),
+        first_phase=MAX_SIM,
+        match_features=(MAX_SIM,),
     )
 
 
