@@ -1,7 +1,7 @@
 """How many of the best documents a graph over token vectors finds, and for how much work.
 
 Usage: python benchmarks/token_graph.py --index INDEX --model MODEL --queries QUERIES
-       [--field colbert_float] [--hits 5,10,20,50,100] [--most-queries 50]
+       [--field colbert_float] [--hits 5,10,20,30,50,100] [--most-queries 50]
 
 INDEX is a local index with a field of float vectors, QUERIES are JSON lines with _id and text. For
 each number of target hits: the share of the ten best documents by exact MaxSim that are among the
@@ -39,7 +39,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--queries", type=Path, required=True)
     parser.add_argument("--field", default="colbert_float")
-    parser.add_argument("--hits", default="5,10,20,50,100")
+    parser.add_argument("--hits", default="5,10,20,30,50,100")
     parser.add_argument("--explore", type=int, default=GraphOptions().explore)
     parser.add_argument("--most-queries", type=int, default=50)
     return parser.parse_args()

@@ -262,3 +262,16 @@ def test_an_index_without_a_codec_says_how_to_get_one(run: Run, index: Path) -> 
     ran = run("compress", index)
     assert ran.code == 1
     assert "train-codec" in ran.err
+
+
+def test_a_place_that_is_taken_is_seen_before_the_training(
+    run: Run, index: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    for name, message in (("notes", "not written by this command"), ("file", "got a file")):
+        ran = run("train-codec", index, "-o", tmp_path / name, "--centroids", "4")
+        assert (ran.code, message in ran.err) == (1, True)
+        assert "k-means" not in ran.err
+    assert (tmp_path / "notes" / "mine.txt").read_text() == "mine"

@@ -32,10 +32,12 @@ from vespa_colbert.codec import (
     write_plaid,
 )
 from vespa_colbert.codec.plaid import METADATA_FILE
+from vespa_colbert.codec.store import is_codec_folder
 from vespa_colbert.codec.train import sample_size
 from vespa_colbert.errors import ArrayError, CollectionError, IndexFolderError, SpecError
 from vespa_colbert.evaluate.coded_field import CodedField, coded_rows
 from vespa_colbert.evaluate.derived_index import token_fields
+from vespa_colbert.files import check_replaceable
 from vespa_colbert.index import (
     Document,
     Feed,
@@ -85,8 +87,9 @@ def make_codec(
         IndexFolderError: If there is no such index, or it has no such vectors.
         SpecError: If the choices do not fit them.
         ArrayError: If there are too few of them.
-        OutputError: If the codec cannot be written.
+        OutputError: If the codec cannot be written; something else in its place is seen first.
     """
+    check_replaceable(output, is_codec_folder)
     if _is_plaid(source):
         codec = read_plaid(source).codec
     else:
