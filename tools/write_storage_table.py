@@ -261,9 +261,10 @@ def page(found: Mapping[str, Any], note: str) -> Iterator[str]:
         "residuals of them are coded at length 1, which those floats are not. On disk: cells, and "
         "four bytes of a token's centroid. In Vespa: the attribute by the store's layout, labels "
         "and allocation included, calculated and not measured on a node. ms: the median of a "
-        "query, its vectors made before, by the kernels of the local ranker; to float: that to "
-        "float of the same dims and pooling, measured in the same call. Times depend on what else "
-        "the machine did, which changes from call to call: read them as these ratios."
+        "query's share of those that the local ranker ranks together, their vectors made before; "
+        "to float: that to float of the same dims and pooling, measured in the same call. Times "
+        "depend on what else the machine did, which changes from call to call: read them as these "
+        "ratios."
     )
     if note:
         yield from ("", note)
