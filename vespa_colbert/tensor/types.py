@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from math import prod
 
@@ -75,6 +75,9 @@ class TensorType:
     Attributes:
         cell_type: Type of every cell.
         dimensions: Sorted by name, names distinct. Empty: a number, whose cells are double.
+        mapped: Names of the mapped dimensions, in order.
+        indexed: Names of the indexed dimensions, in order.
+        shape: Sizes of the indexed dimensions, in order: the shape of one dense subspace.
 
     Raises:
         TensorTypeError: If a name occurs twice, or a number is given another cell type.
@@ -82,6 +85,10 @@ class TensorType:
 
     cell_type: CellType
     dimensions: tuple[Dimension, ...] = ()
+    # Asked for with each tensor, so computed once.
+    mapped: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    indexed: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    shape: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         names = [dimension.name for dimension in self.dimensions]
@@ -92,6 +99,11 @@ class TensorType:
             object.__setattr__(self, "dimensions", ordered)
         if not self.dimensions and self.cell_type is not CellType.DOUBLE:
             raise TensorTypeError("tensor type: a number has cells of type double")
+        indexed = [each for each in self.dimensions if each.size is not None]
+        mapped = tuple(each.name for each in self.dimensions if each.size is None)
+        object.__setattr__(self, "mapped", mapped)
+        object.__setattr__(self, "indexed", tuple(each.name for each in indexed))
+        object.__setattr__(self, "shape", tuple(each.size for each in indexed))
 
     @classmethod
     def parse(cls, text: str) -> TensorType:
@@ -122,21 +134,6 @@ class TensorType:
                 )
             dimensions.append(Dimension(found[1], None if found[2] is None else int(found[2])))
         return cls(cell_type, tuple(dimensions))
-
-    @property
-    def mapped(self) -> tuple[str, ...]:
-        """Names of the mapped dimensions, in order."""
-        return tuple(each.name for each in self.dimensions if each.is_mapped)
-
-    @property
-    def indexed(self) -> tuple[str, ...]:
-        """Names of the indexed dimensions, in order."""
-        return tuple(each.name for each in self.dimensions if not each.is_mapped)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Sizes of the indexed dimensions, in order: the shape of one dense subspace."""
-        return tuple(each.size for each in self.dimensions if each.size is not None)
 
     @property
     def block_size(self) -> int:
