@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from vespa_colbert.errors import CollectionError
 from vespa_colbert.index import document_id
+from vespa_colbert.index.document_ids import refused_character
 
 HARD = st.text(st.sampled_from("a+ %2BE5.:"), min_size=1, max_size=8)
 GO_LEAVES = "$&+:=@-_.~"
@@ -97,6 +98,18 @@ def test_an_empty_key_is_refused() -> None:
 def test_a_character_that_vespa_refuses_is_an_error_with_its_place(character: str) -> None:
     with pytest.raises(CollectionError, match=f"U\\+{ord(character):04X} at character 11"):
         document_id(f"ab{character}", namespace="ns", document_type="t")
+
+
+def test_of_all_characters_those_are_refused_that_vespa_refuses() -> None:
+    # Text.isTextCharacter, Vespa 8.700.24: controls but tab and line ends, halves of surrogate
+    # pairs, and what Unicode says is no character.
+    surrogates, none_at_all = range(0xD800, 0xE000), range(0xFDD0, 0xFDE0)
+    wanted = {*range(0x20), *surrogates, *none_at_all} - {0x09, 0x0A, 0x0D}
+    wanted |= {plane * 0x10000 + end for plane in range(17) for end in (0xFFFE, 0xFFFF)}
+
+    refused = {code for code in range(0x110000) if refused_character(f"a{chr(code)}") is not None}
+
+    assert refused == wanted
 
 
 def test_an_id_as_long_as_vespa_takes_is_made_and_no_longer_one() -> None:

@@ -35,6 +35,11 @@ class TestConstructors:
             ("1", "1"): 4.0,
         }
 
+    @pytest.mark.parametrize("count", [0, 1, 1023, 1024, 1025, 3000])
+    def test_however_many_rows_each_has_its_number(self, count: int) -> None:
+        rows = Tensor.rows(MIXED, np.zeros((count, 2), np.float32))
+        assert list(rows.addresses()) == [(str(number),) for number in range(count)]
+
     def test_rows_take_labels(self) -> None:
         rows = Tensor.rows(MIXED, np.array([[1, 2]]), ["red"])
         assert list(rows.addresses()) == [("red",)]

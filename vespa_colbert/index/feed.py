@@ -37,7 +37,7 @@ TensorsOf: TypeAlias = Callable[[int, Document], Mapping[str, Tensor]]
 """Position in the corpus and document → field name → tensor."""
 
 KEY_FIELD = "id"
-JSON = json.JSONEncoder(ensure_ascii=False)
+JSON = json.JSONEncoder(ensure_ascii=False, check_circular=False)
 
 
 def _no_tensors(_position: int, _document: Document) -> Mapping[str, Tensor]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vespa_colbert.arrays import bfloat16_bits, bfloat16_values
 from vespa_colbert.errors import ArrayError
 from vespa_colbert.tensor import CellType, Tensor, TensorType
+from vespa_colbert.tensor.value import numbered_labels
 
 __all__ = ["CodedRows", "ContextRows", "DocumentRows", "NumberedRows", "Rows", "text_tensor"]
 
@@ -193,7 +194,7 @@ class NumberedRows(ABC):
 
 
 def _labels_up_to(numbers: NDArray[Any]) -> tuple[str, ...]:
-    return tuple(map(str, range(int(numbers.max(initial=-1)) + 1)))
+    return numbered_labels(int(numbers.max(initial=-1)) + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -76,8 +76,9 @@ class Snapshot:
 
     def row(self, place: int) -> dict[str, Any]:
         """Return what the line of a document says."""
-        number, position = map(int, self.locations[place])
-        return self.segments[number].row(position)
+        number, position = self.locations[place].tolist()
+        segment: Segment = self.segments[number]
+        return segment.row(position)
 
     @cached_property
     def _row_in_turn(self) -> Callable[[int], dict[str, Any]]:

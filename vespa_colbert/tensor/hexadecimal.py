@@ -74,4 +74,4 @@ def hex_of_cells(cells: NDArray[Any], cell_type: CellType) -> str:
     flat = np.ascontiguousarray(cells).reshape(-1)
     if cell_type is CellType.BFLOAT16:
         flat = bfloat16_bits(truncate_to_bfloat16(flat))
-    return flat.astype(flat.dtype.newbyteorder(">")).tobytes().hex().upper()
+    return flat.astype(flat.dtype.newbyteorder(">"), copy=False).tobytes().hex().upper()

@@ -18,7 +18,10 @@ from vespa_colbert.errors import ArrayError, TensorTypeError
 from vespa_colbert.tensor.cells import stored_cells
 from vespa_colbert.tensor.types import CellType, TensorType
 
-__all__ = ["Tensor"]
+__all__ = ["Tensor", "numbered_labels"]
+
+NUMBERED = tuple(map(str, range(1024)))
+"""Labels that are numbers, made once: few documents have more tokens."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -98,7 +101,7 @@ class Tensor:
         """
         if len(tensor_type.mapped) != 1:
             raise TensorTypeError(f"{tensor_type}: expected exactly one mapped dimension")
-        names = tuple(map(str, range(len(values)))) if labels is None else tuple(labels)
+        names = numbered_labels(len(values)) if labels is None else tuple(labels)
         if labels is not None and len(set(names)) < len(names):
             raise ArrayError(f"{tensor_type}: a label occurs twice")
         if len(names) != len(values):
@@ -189,3 +192,8 @@ class Tensor:
 
     def __hash__(self) -> int:
         return hash((self.type, len(self.codes)))
+
+
+def numbered_labels(count: int) -> tuple[str, ...]:
+    """Return the labels of so many rows that are numbered from 0."""
+    return NUMBERED[:count] if count <= len(NUMBERED) else tuple(map(str, range(count)))
