@@ -40,9 +40,9 @@ from vespa_colbert.checkpoint import (
 from vespa_colbert.demo.checkpoint import SETTINGS, demo_origin, encoder_folder, untrained_head
 from vespa_colbert.embedder import LocalDenseEmbedder, LocalEmbedder
 from vespa_colbert.embedder.batches import embed_documents
-from vespa_colbert.embedder.processors import processors
 from vespa_colbert.errors import MissingExtraError, SpecError
 from vespa_colbert.export import ExportOptions, export_checkpoint, export_dense
+from vespa_colbert.processors import processors
 
 ROUNDS, TEXTS = 3, 48
 CUTS = (300, 512)

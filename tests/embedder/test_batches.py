@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from vespa_colbert.embedder import LocalEmbedder
 from vespa_colbert.embedder.batches import embed_documents, token_batches
-from vespa_colbert.embedder.processors import processors
 from vespa_colbert.export import ModelFolder
 
 TEXTS = ["red fox", "fox", "", "red red fox", "a b c d e f g h i j k", "naïve über café", "fox"]
@@ -41,26 +39,3 @@ def test_batches_hold_every_text_once_within_their_budget(padded: bool) -> None:
     assert len(batches) == (4 if padded else 6), "other lengths share a batch where it is padded"
     assert max(map(len, token_batches([1] * 9, 1024, 4))) == 4
     assert token_batches([]) == []
-
-
-@pytest.mark.parametrize(
-    ("file", "said", "most"),
-    [
-        ("cpu.max", "100000 100000\n", 1),
-        ("cpu.max", "50000 100000\n", 1),
-        ("cpu.max", "max 100000\n", None),
-        ("cpu.max", "nonsense", None),
-        ("cpu/cpu.cfs_quota_us", "-1\n", None),
-        ("cpu/cpu.cfs_quota_us", "100000\n", 1),
-    ],
-)
-def test_a_container_gets_the_processors_that_it_is_granted(
-    tmp_path: Path, file: str, said: str, most: int | None
-) -> None:
-    every = processors(tmp_path)
-    (tmp_path / "cpu").mkdir()
-    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
-    (tmp_path / file).write_text(said)
-
-    assert processors(tmp_path) == (every if most is None else most)
-    assert every >= 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.errors import ArrayError
+from vespa_colbert.processors import processors
 
 __all__ = ["BLOCK_ROWS", "CentroidPanels", "in_blocks", "k_means", "nearest_centroids"]
 
@@ -108,7 +108,8 @@ def in_blocks(rows: int, serve: Callable[[Iterator[slice]], object]) -> None:
     """
     parts = [slice(start, min(start + BLOCK_ROWS, rows)) for start in range(0, rows, BLOCK_ROWS)]
     waiting = iter(parts)
-    helpers = min(_processors(), len(parts) // BLOCKS_A_THREAD) - 1
+    threads = len(parts) // BLOCKS_A_THREAD
+    helpers = min(processors(), threads) - 1 if threads > 1 else 0
     if helpers < 1:
         serve(waiting)
         return
@@ -117,12 +118,6 @@ def in_blocks(rows: int, serve: Callable[[Iterator[slice]], object]) -> None:
         serve(waiting)
         for each in running:
             each.result()
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def nearest_centroids(

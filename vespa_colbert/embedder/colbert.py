@@ -13,12 +13,12 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from vespa_colbert.arrays import TokenVectors
-from vespa_colbert.embedder.processors import processors
 from vespa_colbert.embedder.tokenizer import encoded, open_tokenizer
 from vespa_colbert.errors import ArrayError, ExportError
 from vespa_colbert.export.model_folder import EmbedderSpec, ModelFolder
 from vespa_colbert.export.onnx_session import open_session
 from vespa_colbert.export.openvino_session import open_bfloat16_session
+from vespa_colbert.processors import processors
 
 __all__ = ["LocalEmbedder", "Role", "Runtime", "TransformerInput", "require_finite"]
 

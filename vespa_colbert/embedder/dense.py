@@ -21,7 +21,6 @@ from vespa_colbert.embedder.batches import (
     worker_threads,
 )
 from vespa_colbert.embedder.colbert import Role
-from vespa_colbert.embedder.processors import processors
 from vespa_colbert.embedder.tokenizer import encoded, open_tokenizer
 from vespa_colbert.errors import ArrayError, CollectionError, ExportError
 from vespa_colbert.export.dense import DenseFolder
@@ -33,6 +32,7 @@ from vespa_colbert.export.dense_vectors import (
     unit_vectors,
 )
 from vespa_colbert.export.onnx_session import open_session
+from vespa_colbert.processors import processors
 from vespa_colbert.tensor import TensorType
 
 __all__ = ["LocalDenseEmbedder"]

@@ -19,7 +19,6 @@ from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.embedder import LocalEmbedder
 from vespa_colbert.embedder.batches import embed_documents, worker_threads
 from vespa_colbert.embedder.pooling import NOT_POOLED, pooled_documents
-from vespa_colbert.embedder.processors import processors
 from vespa_colbert.errors import CollectionError, IndexFolderError, OutputError
 from vespa_colbert.export import ModelFolder
 from vespa_colbert.files import atomic_file, check_replaceable, digest_file, write_lock
@@ -41,6 +40,7 @@ from vespa_colbert.json_lines import json_object, numbered_lines
 from vespa_colbert.pipeline.embed_request import EmbedRequest, OnError, index_origin
 from vespa_colbert.pipeline.embedding import CorpusEmbedding, NumberedDocument, SkippedLine
 from vespa_colbert.pipeline.reporter import Made, Reporter, Silent
+from vespa_colbert.processors import processors
 
 __all__ = [
     "STDIN",

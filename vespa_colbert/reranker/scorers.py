@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from vespa_colbert.checkpoint.cross_encoder import CrossEncoderCheckpoint
 from vespa_colbert.checkpoint.pair_form import PairForm, read_pair_form
-from vespa_colbert.embedder.processors import processors
 from vespa_colbert.errors import ArrayError, ExportError, SpecError
 from vespa_colbert.export.cross_encoder import read_cross_encoder_folder
 from vespa_colbert.export.model_folder import TOKENIZER_FILE
 from vespa_colbert.export.onnx_session import open_session
+from vespa_colbert.processors import processors
 from vespa_colbert.reranker.pairs import PairTokens
 
 if TYPE_CHECKING:

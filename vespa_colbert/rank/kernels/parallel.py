@@ -11,6 +11,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from vespa_colbert.processors import processors
+
 __all__ = ["Part", "in_parts", "in_threads", "threads_worth"]
 
 Part: TypeAlias = tuple[int, int]
@@ -43,7 +45,7 @@ def in_parts(offsets: NDArray[np.int64], work: Callable[[Part], object]) -> None
 
 def threads_worth(offsets: NDArray[np.int64]) -> int:
     """Return in how many threads these documents are scored."""
-    return max(1, min(_processors(), int(offsets[-1]) // LEAST_ROWS))
+    return max(1, min(_processors(os.getpid()), int(offsets[-1]) // LEAST_ROWS))
 
 
 def in_threads(
@@ -75,13 +77,13 @@ def _parts(offsets: NDArray[np.int64], rows: int) -> Iterator[Part]:
         first = last
 
 
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+@functools.lru_cache(maxsize=1)
+def _processors(_process: int) -> int:
+    """Return how many processors this process may use: asked once, as that reads files."""
+    return processors()
 
 
 @functools.lru_cache(maxsize=1)
 def _pool(_process: int) -> ThreadPoolExecutor:
     """Return the threads of this process: a forked one has none of its parent's."""
-    return ThreadPoolExecutor(_processors(), "vespa-colbert-kernel")
+    return ThreadPoolExecutor(processors(), "vespa-colbert-kernel")
