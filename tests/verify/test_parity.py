@@ -10,11 +10,19 @@ import pytest
 
 from vespa_colbert.rank import RankQuery
 from vespa_colbert.tensor import Tensor, TensorType
-from vespa_colbert.verify import TextCase, Verdict, compare_embeddings, compare_scores
+from vespa_colbert.verify import (
+    TextCase,
+    Verdict,
+    compare_embeddings,
+    compare_results,
+    compare_scores,
+)
 from vespa_colbert.verify.judges import Embedded, ScoreCase
+from vespa_colbert.verify.result_judges import RankedHit
 
 FLOAT = TensorType.parse("tensor<float>(dt{},x[8])")
 INT8 = TensorType.parse("tensor<int8>(dt{},x[1])")
+NAN = float("nan")
 TARGETS = {"doc.floats": FLOAT, "doc.bits": INT8}
 CASES = [
     TextCase(name=f"text {number}", text=str(number), role="document", targets=TARGETS)
@@ -137,5 +145,38 @@ def test_scores_are_compared_relative_to_their_size(
     pair = ScoreCase(query=RankQuery(), document=0)
 
     rung = compare_scores("s", [("a", pair), ("b", pair)], (Scores(ours), Scores(theirs)))
+
+    assert rung.verdict is verdict
+
+
+@dataclass(frozen=True)
+class Results:
+    hits: Mapping[str, float]
+
+    def result(self, query: RankQuery) -> list[RankedHit]:
+        del query
+        return [RankedHit(id=name, relevance=score) for name, score in self.hits.items()]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "verdict"),
+    [
+        ({}, {}, Verdict.NOT_CHECKED),
+        ({"a": 2.0}, {}, Verdict.FAILED),
+        ({"a": 2.0, "b": 1.0}, {"a": 2.0, "b": 1.0}, Verdict.PASSED),
+        ({"a": 2.0, "b": 1.0}, {"a": 2.0, "c": 1.0}, Verdict.FAILED),
+        ({"a": 2.0, "b": 1.0}, {"a": 2.0, "b": 1.1}, Verdict.FAILED),
+        # Equal scores may change places, others may not.
+        ({"a": 1.0, "b": 1.0}, {"b": 1.0, "a": 1.0}, Verdict.PASSED),
+        ({"a": 2.0, "b": 1.0}, {"b": 1.0, "a": 2.0}, Verdict.FAILED),
+        # A score that is no number is none that agrees, wherever it stands.
+        ({"a": 2.0, "b": NAN}, {"a": 2.0, "b": 1.0}, Verdict.FAILED),
+        ({"a": 2.0, "b": NAN}, {"a": 2.0, "b": NAN}, Verdict.FAILED),
+    ],
+)
+def test_results_have_the_same_hits_in_the_same_places(
+    ours: dict[str, float], theirs: dict[str, float], verdict: Verdict
+) -> None:
+    rung = compare_results("r", {"q": RankQuery()}, (Results(ours), Results(theirs)))
 
     assert rung.verdict is verdict

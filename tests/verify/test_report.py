@@ -17,6 +17,18 @@ def test_a_rung_without_cases_is_not_checked_and_never_passed() -> None:
     assert not ParityReport(judges=("a", "b"), rungs=(rung,), versions={}).passed
 
 
+def test_cases_without_a_value_are_not_checked_and_never_passed() -> None:
+    count = RungCount("rows", 1e-6, "absolute", remark="own value not checked")
+    count.add("a query without a hit", 0.0, 0)
+
+    rung = count.rung()
+
+    assert (rung.verdict, rung.cases, rung.values) == (Verdict.NOT_CHECKED, 1, 0)
+    assert rung.note == "no case has a value to compare; own value not checked"
+    count.add("one with a hit", 0.0, 1)
+    assert count.rung().verdict is Verdict.PASSED
+
+
 def test_the_worst_case_is_named() -> None:
     count = RungCount("rows", 1e-6, "absolute")
     count.add("first", 1e-7, 10)
@@ -47,8 +59,10 @@ def test_exact_rungs_add_up_and_pass_only_at_zero() -> None:
     count.add("b", 2.0, 5)
     count.add("c", 1.0, 5)
 
-    assert count.rung().worst == 3
-    assert count.rung().note == "b: 2 values differ"
+    count.add("d", 3.0, 5)
+
+    assert count.rung().worst == 6
+    assert count.rung().note == "d: 3 values differ"
 
 
 def test_other_shapes_fail_whatever_the_tolerance() -> None:
@@ -56,6 +70,7 @@ def test_other_shapes_fail_whatever_the_tolerance() -> None:
     count.shapes_differ("a", "12 rows", "13 rows")
     report = ParityReport(judges=("local", "java"), rungs=(count.rung(),), versions={})
 
+    assert report.rungs[0].verdict is Verdict.FAILED
     assert not report.passed
     assert report.first_difference is not None
     assert json.loads(report.to_json())["rungs"][0]["worst"] is None

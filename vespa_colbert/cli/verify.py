@@ -79,16 +79,18 @@ def failure(report: ParityReport) -> str:
 
 def ladder_lines(report: ParityReport) -> list[str]:
     """Return the ladder as lines of text."""
+    from vespa_colbert.verify import Verdict
+
     rows: list[tuple[str, ...]] = [("rung", "cases", "values", "worst", "allowed", "verdict")]
     for rung in report.rungs:
-        checked = rung.cases > 0
+        is_checked = rung.verdict is not Verdict.NOT_CHECKED
         allowed = "exact" if rung.measure == "exact" else f"{rung.tolerance:.0e} {rung.measure}"
         worst = f"{rung.worst:.0f} differ" if rung.measure == "exact" else f"{rung.worst:.1e}"
         rows.append((
             rung.name,
             str(rung.cases),
             str(rung.values),
-            worst if checked else "-",
+            worst if is_checked else "-",
             allowed,
             f"{rung.verdict}{f' ({rung.note})' if rung.note else ''}",
         ))

@@ -175,5 +175,6 @@ def compare_results(
         # What stands in one place has the same score, whoever it is.
         pairs = zip(ours, theirs, strict=True)
         apart += [_apart(a.relevance, b.relevance, least) for a, b in pairs]
-        count.add(case, max(apart, default=0.0), len(ours))
+        # Unlike max, numpy's maximum of what has a NaN is NaN.
+        count.add(case, float(np.max(apart, initial=0.0)), len(ours))
     return count.rung()

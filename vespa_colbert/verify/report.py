@@ -102,6 +102,7 @@ class RungCount:
     worst: float = field(default=0.0, init=False)
     note: str = field(default="", init=False)
     remark: str = ""
+    _largest: float = field(default=0.0, init=False)
 
     def add(self, case: str, difference: float, values: int) -> None:
         """Count one case: its difference and how many values it had."""
@@ -109,7 +110,8 @@ class RungCount:
         self.values += values
         exact = self.measure == "exact"
         difference = math.inf if math.isnan(difference) else difference
-        if not difference <= self.tolerance and (not self.note or difference > self.worst):
+        if difference > max(self.tolerance, self._largest):
+            self._largest = difference
             self.note = (
                 f"{case}: {f'{difference:.0f} values differ' if exact else f'{difference:.3g}'}"
             )
@@ -118,16 +120,22 @@ class RungCount:
     def shapes_differ(self, case: str, ours: object, theirs: object) -> None:
         """Count a case whose two sides cannot be laid over each other: never within tolerance."""
         self.cases += 1
-        self.worst = math.inf
+        self.worst = self._largest = math.inf
         self.note = f"{case}: {ours} against {theirs}"
 
     def rung(self, reason: str = "no case was given") -> Rung:
-        """Return the finished rung; without a case it was not checked, for the reason given."""
+        """Return the finished rung; without a case it was not checked, for the reason given.
+
+        Nor was it if no case had a value, as results without a hit: two empty sides say nothing.
+        """
         if self.cases == 0:
-            verdict, note = Verdict.NOT_CHECKED, reason
+            verdict, notes = Verdict.NOT_CHECKED, [reason]
+        elif self.values == 0 and self.worst == 0:
+            verdict = Verdict.NOT_CHECKED
+            notes = ["no case has a value to compare", self.remark]
         else:
             verdict = Verdict.PASSED if self.worst <= self.tolerance else Verdict.FAILED
-            note = "; ".join(each for each in (self.note, self.remark) if each)
+            notes = [self.note, self.remark]
         return Rung(
             name=self.name,
             cases=self.cases,
@@ -136,5 +144,5 @@ class RungCount:
             tolerance=self.tolerance,
             measure=self.measure,
             verdict=verdict,
-            note=note,
+            note="; ".join(filter(None, notes)),
         )
