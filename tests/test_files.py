@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import signal
+import stat
 import subprocess
 import sys
 import textwrap
@@ -17,7 +18,14 @@ import pytest
 
 from vespa_colbert import files
 from vespa_colbert.errors import OutputError
-from vespa_colbert.files import FileDigest, atomic_file, atomic_folder, changed_files, digest_file
+from vespa_colbert.files import (
+    FileDigest,
+    atomic_file,
+    atomic_folder,
+    changed_files,
+    continued_file,
+    digest_file,
+)
 
 OLD, NEW = {"a.txt": "old a", "sub/b.txt": "old b"}, {"a.txt": "new a", "sub/b.txt": "new b"}
 SECONDS = 20
@@ -124,10 +132,23 @@ class TestAtomicFile:
         with pytest.raises(OutputError, match="/proc/nowhere/out"):
             fill_file(Path("/proc/nowhere/out"), "x")
 
-    def test_a_folder_of_that_name_is_left_alone(self, tmp_path: Path) -> None:
-        (tmp_path / "out").mkdir()
-        with pytest.raises(OutputError, match="expected a file or nothing, got a folder"):
-            fill_file(tmp_path / "out", "x")
+    @pytest.mark.parametrize("opened", [atomic_file, continued_file])
+    @pytest.mark.parametrize(
+        ("make", "got"), [(os.mkdir, "a folder"), (os.mkfifo, "a device or pipe")]
+    )
+    def test_what_is_no_file_is_left_alone_and_seen_before_the_work(
+        self,
+        tmp_path: Path,
+        opened: Callable[[Path], contextlib.AbstractContextManager[object]],
+        make: Callable[[Path], None],
+        got: str,
+    ) -> None:
+        make(tmp_path / "out")
+        kind = stat.S_IFMT((tmp_path / "out").stat().st_mode)
+        fault = f"expected a file or nothing, got {got}"
+        with pytest.raises(OutputError, match=fault), opened(tmp_path / "out"):
+            pytest.fail("it comes too late")
+        assert stat.S_IFMT((tmp_path / "out").stat().st_mode) == kind
         assert names(tmp_path) == ["out"]
 
     def test_a_full_disk_is_explained_and_leaves_nothing(self, tmp_path: Path) -> None:
@@ -472,7 +493,7 @@ class TestRivals:
 
 class TestDigests:
     def test_digest_is_sha256_and_size(self, tmp_path: Path) -> None:
-        data = os.urandom(files.CHUNK_BYTES + 17)
+        data = os.urandom((1 << 20) + 17)
         (tmp_path / "x").write_bytes(data)
         digest = digest_file(tmp_path / "x")
         assert digest == FileDigest(sha256=hashlib.sha256(data).hexdigest(), size=len(data))

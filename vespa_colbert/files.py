@@ -35,8 +35,6 @@ __all__ = [
     "write_lock",
 ]
 
-CHUNK_BYTES = 1 << 20
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileDigest:
@@ -53,12 +51,9 @@ class FileDigest:
 
 def digest_file(path: Path) -> FileDigest:
     """Return sha256 and size of a file, read in chunks."""
-    digest, size = hashlib.sha256(), 0
     with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            digest.update(chunk)
-            size += len(chunk)
-    return FileDigest(sha256=digest.hexdigest(), size=size)
+        digest = hashlib.file_digest(stream, "sha256")
+        return FileDigest(sha256=digest.hexdigest(), size=stream.tell())
 
 
 def changed_files(folder: Path, manifest: Mapping[str, FileDigest]) -> list[str]:
@@ -118,8 +113,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     path = path.absolute()
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise OutputError(f"{path}: expected a file or nothing, got a folder")
+        _require_file(path)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         os.close(handle)
         part = Path(name)
@@ -131,6 +125,12 @@ def atomic_file(path: Path) -> Iterator[Path]:
             _sync(path.parent)
         finally:
             part.unlink(missing_ok=True)
+
+
+def _require_file(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        got = "a folder" if path.is_dir() else "a device or pipe"
+        raise OutputError(f"{path}: expected a file or nothing, got {got}")
 
 
 @contextlib.contextmanager
@@ -153,6 +153,7 @@ def continued_file(path: Path) -> Iterator[BinaryIO]:
     partial = path.with_name(f"{path.name}.partial")
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        _require_file(path)
         with _lock(path):
             if not partial.exists() and path.is_file():
                 with atomic_file(partial) as copy:
@@ -362,8 +363,6 @@ def _explained(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OutputError:
-        raise
     except OSError as error:
         full = error.errno in FULL
         if not (_is_about(error, path) or (full and error.filename is None)):

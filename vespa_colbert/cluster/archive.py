@@ -13,11 +13,12 @@ from typing import IO
 
 from vespa_colbert.cluster.ignore_list import IGNORE_FILE, IgnoreList, read_ignore_list
 from vespa_colbert.errors import DeployError
-from vespa_colbert.files import CHUNK_BYTES, atomic_file
+from vespa_colbert.files import atomic_file
 
 __all__ = ["package_files", "package_root", "write_archive"]
 
 SERVICES_FILE = "services.xml"
+CHUNK_BYTES = 1 << 20
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 FIXED_MODE = stat.S_IFREG | 0o644
 UNIX = 3
