@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from vespa_colbert.app import AppOptions, application_spec, folder_embedder, ren
 from vespa_colbert.app.options import TokenRetrieval
 from vespa_colbert.errors import IndexFolderError, SpecError
 from vespa_colbert.export.model_folder import ModelFolder
-from vespa_colbert.index.token_graph import GraphOptions
+from vespa_colbert.index.token_graph import GraphOptions, TokenGraph
 from vespa_colbert.pipeline import Searcher, embed_corpus, only_schema
 from vespa_colbert.pipeline.candidates import Finding
 from vespa_colbert.rank import parse_expression
@@ -146,6 +147,28 @@ def only_field(folder: Path, profile: str) -> str:
         for field in only_schema(folder / "app").fields
         if field.tensor_type is not None and field.tensor_type.cell_type.value == cells
     )
+
+
+def test_each_search_takes_its_own_options_of_the_graph(
+    searcher: Searcher, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_or_skip("faiss").omp_set_num_threads(1)
+    folder.joinpath("index.colbert_float.graph").unlink(missing_ok=True)
+    explored, nearest = list[int](), TokenGraph.nearest
+
+    def heard(self: TokenGraph, *asked: Any) -> Any:
+        explored.append(self.options.explore)
+        return nearest(self, *asked)
+
+    monkeypatch.setattr(TokenGraph, "nearest", heard)
+    for explore in (5, 70, 5):
+        finding = Finding(by="graph", graph=GraphOptions(explore=explore))
+        searcher.search("red", "max_sim_float", finding=finding)
+
+    assert explored == [5, 70, 5]
+    other = Finding(by="graph", graph=GraphOptions(max_links=8))
+    with pytest.raises(IndexFolderError, match="built from max_links 16, expected 8"):
+        searcher.search("red", "max_sim_float", finding=other)
 
 
 def test_the_graph_of_an_index_that_was_changed_is_refused(

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -36,15 +37,17 @@ from vespa_colbert.pipeline import (
     Contender,
     Searcher,
     embed_corpus,
+    evaluate,
     evaluate_applications,
     only_schema,
 )
 from vespa_colbert.pipeline.candidates import Finding
+from vespa_colbert.pipeline.packaged_models import DenseModel
 from vespa_colbert.pipeline.query import other_inputs, package_queries
 from vespa_colbert.pipeline.served import Served
 from vespa_colbert.rank import parse_expression
 from vespa_colbert.recipe import read_recipe, recipe_application
-from vespa_colbert.tensor import CellType
+from vespa_colbert.tensor import CellType, TensorType
 from vespa_colbert.vespa_java import VespaJava
 
 RECIPE = "dense, reciprocal rank, cross-encoder"
@@ -241,6 +244,34 @@ def test_each_phase_is_a_row_of_an_evaluation(model: ModelFolder, tmp_path: Path
     for row in found.rows:
         hits = searcher.search(QUESTIONS[0], str(row.system.profile), hits=100)
         assert row.system.run["q"] == [hit.id for hit in hits]
+
+
+def test_the_time_of_a_query_is_that_of_ranking_it(
+    model: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedded, embed = list[str](), DenseModel.query
+
+    def heard(self: DenseModel, text: str, kind: TensorType) -> object:
+        embedded.append(text)
+        return embed(self, text, kind)
+
+    monkeypatch.setattr(DenseModel, "query", heard)
+    # A clock that goes on when a question is embedded.
+    clock = SimpleNamespace(perf_counter=lambda: float(len(embedded)))
+    monkeypatch.setattr(evaluate, "time", clock)
+    contender = Contender(
+        application=package(model), model=model, profiles=("dense", "hybrid_float"), threads=1
+    )
+
+    found = evaluate_applications(
+        collection(model, tmp_path),
+        [contender],
+        tmp_path / "work",
+        EvaluationOptions(measures=("nDCG@10",)),
+    )
+
+    assert embedded
+    assert [row.system.facts["seconds-a-query"] for row in found.rows] == [0.0, 0.0]
 
 
 def collection(model: ModelFolder, folder: Path) -> JudgedCollection:

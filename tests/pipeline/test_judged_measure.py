@@ -16,6 +16,7 @@ from tests.train.tiny_training import TRIPLES, options, training_data
 from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.checkpoint import Checkpoint, read_checkpoint
 from vespa_colbert.errors import CollectionError, SpecError, TrainingError
+from vespa_colbert.pipeline import judged_measure as module
 from vespa_colbert.pipeline.judged_measure import (
     JudgedOptions,
     JudgedTexts,
@@ -68,6 +69,14 @@ def test_measures_are_those_of_the_ranking_by_max_sim() -> None:
         "RR@10": pytest.approx((1 / 2 + 1 / 3) / 2),
         "R@1": 0.0,
     }
+
+
+def test_it_does_not_matter_how_many_queries_are_scored_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = measured(JudgedOptions())
+    monkeypatch.setattr(module, "QUERIES_AT_ONCE", 1)
+    assert measured(JudgedOptions()) == whole
 
 
 @pytest.mark.parametrize(("normalized", "rank"), [(False, 2), (True, 1)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,9 @@ import numpy as np
 import pytest
 
 from tests.required import import_or_skip
-from vespa_colbert.app.profile import Input, RankProfile, Rerank
+from vespa_colbert.app.profile import Function, Input, RankProfile, Rerank
 from vespa_colbert.app.schema import Field, Schema
-from vespa_colbert.errors import UnknownFeatureError
+from vespa_colbert.errors import ExpressionError, UnknownFeatureError
 from vespa_colbert.index import Document, DocumentRows, LocalIndex
 from vespa_colbert.rank import Ranker, RankQuery, fused, kernels, profile
 from vespa_colbert.rank.kernels import queries
@@ -167,9 +168,7 @@ def test_hits_of_many_queries_are_those_of_each(index: LocalIndex, first: str) -
 def test_the_kernel_is_called_once_for_all_queries(index: LocalIndex, calls: list[int]) -> None:
     ranker(index, MAX_SIM).rank_all(RANK_QUERIES)
 
-    assert len(RANK_QUERIES) in calls
-    everything = [count for count in calls if count > 1]
-    assert everything == [len(RANK_QUERIES)]
+    assert [count for count in calls if count > 1] == [len(RANK_QUERIES)]
 
 
 def test_what_depends_on_the_query_is_computed_for_each(
@@ -196,11 +195,15 @@ def test_queries_that_rank_other_documents_are_left_alone(
     assert max(calls) == 2
 
 
+@pytest.mark.parametrize("bound", ["queries", "bytes"])
 def test_so_many_queries_are_ranked_at_once_as_there_is_room_for(
-    index: LocalIndex, calls: list[int], monkeypatch: pytest.MonkeyPatch
+    index: LocalIndex, calls: list[int], monkeypatch: pytest.MonkeyPatch, bound: str
 ) -> None:
-    monkeypatch.setattr(profile, "QUERIES_AT_ONCE", 3)
     given = ranker(index, MAX_SIM)
+    if bound == "queries":
+        monkeypatch.setattr(profile, "QUERIES_AT_ONCE", 3)
+    else:
+        given.most_bytes = 3 * 16 * len(LENGTHS)  # a score and its code are 8 bytes each
 
     found = given.rank_all(RANK_QUERIES)
 
@@ -209,8 +212,30 @@ def test_so_many_queries_are_ranked_at_once_as_there_is_room_for(
     assert given.rank_all([]) == []
 
 
+def test_each_query_has_candidates_or_none_has(index: LocalIndex) -> None:
+    given = ranker(index, MAX_SIM)
+
+    for candidates in ([], [None], [None] * (len(RANK_QUERIES) + 1)):
+        with pytest.raises(ValueError, match="zip"):
+            given.rank_all(RANK_QUERIES, candidates=candidates)
+
+
 def test_a_feature_without_a_value_is_refused_for_many_as_for_one(index: LocalIndex) -> None:
     given = ranker(index, f"{MAX_SIM} + nosuch")
 
     with pytest.raises(UnknownFeatureError, match="nosuch"):
         given.rank_all(RANK_QUERIES)
+
+
+def test_what_is_nested_too_deeply_is_said_of_many_queries_as_of_one(index: LocalIndex) -> None:
+    names = ["query(qt)", "f1", "f2", "f3"]
+    deep = tuple(
+        Function(name=name, expression="abs(" * 50 + before + ")" * 50)
+        for before, name in itertools.pairwise(names)
+    )
+    first = f"sum(reduce(sum({names[-1]} * attribute(vectors), x), max, dt), qt)"
+    given = ranker(index, first, functions=deep)
+
+    for count in (1, 2):
+        with pytest.raises(ExpressionError, match="nested too deeply"):
+            given.rank_all(RANK_QUERIES[:count])

@@ -152,6 +152,27 @@ def test_a_vector_without_length_is_never_the_best(
     np.testing.assert_allclose(found, wanted, rtol=0, atol=ERROR)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_an_infinite_component_of_a_query_meets_the_rebuilt_vector(
+    monkeypatch: pytest.MonkeyPatch, compiled: bool
+) -> None:
+    if compiled:
+        import_or_skip("numba")
+    monkeypatch.setattr(queries, "WORTH_COMPILING", 0 if compiled else 2**60)
+    rows = kernels.Residuals(
+        packed=np.array([[0], [1], [2]], np.uint8),
+        centroids=np.zeros(3, np.int64),
+        cells_of_byte=np.zeros((1, 256, 2), np.float32),
+        vectors=np.array([[-1.0, 1.0]], np.float32),
+        is_normalized=False,
+    )
+    rows.cells_of_byte[0, :3] = [[3.0, 0.0], [0.5, 0.0], [-3.0, 5.0]]
+    asked = np.array([[np.inf, 0.5]], np.float32)
+    found = kernels.max_sim_residuals(asked, rows, np.array([0, 1, 2, 3]))
+    # The first components are 2, -0.5 and -4, not ∞ times each of what they are sums of.
+    assert found.tolist() == [np.inf, -np.inf, -np.inf]
+
+
 def test_a_query_without_tokens_and_a_query_of_more_than_a_tile() -> None:
     given = features(LENGTHS)
     kind = TensorType.parse("tensor<float>(qt{},x[16])")

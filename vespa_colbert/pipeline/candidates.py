@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vespa_colbert.app.query import ANY_WORD, NearestTokens
 from vespa_colbert.app.sent import holds_tokens
 from vespa_colbert.arrays import pack_bits
-from vespa_colbert.errors import SpecError
+from vespa_colbert.errors import SpecError, UnknownFeatureError
 from vespa_colbert.index import LocalIndex
 from vespa_colbert.index.candidates import (
     best_matches,
@@ -133,8 +133,10 @@ def token_search(
 
     Raises:
         SpecError: If the profile compares no tokens, or tokens of another width.
+        UnknownFeatureError: If the documents lack the field that the package asks by.
     """
     if nearest is not None:
+        _require_field(ranker, nearest.field)
         names = nearest.names(nearest.most)
         return TokenSearch(
             field=nearest.field,
@@ -151,6 +153,21 @@ def token_search(
         vectors=vectors,
         target_hits=target_hits or TARGET_HITS,
     )
+
+
+def _require_field(ranker: Ranker, name: str) -> None:
+    """Return nothing if the documents have a tensor field.
+
+    Raises:
+        UnknownFeatureError: If they do not.
+    """
+    documents = ranker.documents
+    if name not in documents.tensors:
+        raise UnknownFeatureError(
+            f"rank profile {ranker.profile.name}: finds documents by {name}, which "
+            f"{documents.where} does not have (tensor fields: "
+            f"{', '.join(documents.tensors) or 'none'}); {documents.hint}"
+        )
 
 
 def _compared(ranker: Ranker, query: RankQuery) -> tuple[str, str]:
@@ -229,6 +246,7 @@ def found_by_condition(
 
     Raises:
         SpecError: If a number is given for a condition without such items.
+        UnknownFeatureError: If the documents lack a field that an item names.
     """
     if not (items := nearest_items(where)):
         if target_hits:
@@ -240,6 +258,7 @@ def found_by_condition(
         return None
     found = [found_by_words(ranker, query, len(ranker.documents))] if ANY_WORD in where else []
     for each in items:
+        _require_field(ranker, each.field)
         metric = METRICS[ranker.compiled.distance_metric(each.field)]
         rows = ranker.documents.tensors[each.field]
         near = closenesses(rows, query.tensors[each.tensor], metric)

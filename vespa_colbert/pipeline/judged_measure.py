@@ -16,7 +16,7 @@ from vespa_colbert.errors import CollectionError, SpecError
 from vespa_colbert.evaluate import beir_files, cutoff, evaluate_run, parse_measures, read_judged
 from vespa_colbert.pipeline.mine import document_text
 from vespa_colbert.pipeline.reporter import Reporter, Silent
-from vespa_colbert.rank.kernels import max_sim
+from vespa_colbert.rank.kernels import max_sim_of_queries
 from vespa_colbert.train import TrainingData, read_training_data
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ PREFERRED = "dev"
 """The judgements that are taken where there are several and none is named: never a test's."""
 ROWS_AT_ONCE = 1 << 16
 """Token vectors of documents that are scored together: 32 MiB at 128 components."""
+QUERIES_AT_ONCE = 64
+"""Queries that are scored together: their tokens fill the 32 that a kernel compares at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,7 +240,12 @@ def _scores(
     """Return the score of every query and document: (query, document)."""
     offsets = np.concatenate(([0], np.cumsum([len(each) for each in documents], dtype=np.int64)))
     rows = np.concatenate(documents)
-    return np.stack([max_sim(np.ascontiguousarray(each), rows, offsets) for each in queries])
+    asked = list(map(np.ascontiguousarray, queries))
+    starts = range(0, len(asked), QUERIES_AT_ONCE)
+    return np.concatenate([
+        max_sim_of_queries(asked[start : start + QUERIES_AT_ONCE], rows, offsets)
+        for start in starts
+    ])
 
 
 def _run(

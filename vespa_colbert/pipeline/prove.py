@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vespa_colbert.app.build import EMBEDDER_NAME
 from vespa_colbert.app.sent import holds_tokens
 from vespa_colbert.errors import VespaJavaError
-from vespa_colbert.index import Document, embedded_fields
+from vespa_colbert.index import CodedRows, Document, embedded_fields
 from vespa_colbert.pipeline.query import (
     other_inputs,
     package_queries,
@@ -29,6 +29,7 @@ from vespa_colbert.tensor import CellType, TensorType
 from vespa_colbert.verify import (
     ParityReport,
     Rung,
+    Verdict,
     compare_embeddings,
     compare_results,
     compare_scores,
@@ -43,7 +44,7 @@ from vespa_colbert.verify.judges import (
     ScoreCase,
     TextCase,
 )
-from vespa_colbert.verify.parity import SCORES_TOLERANCE
+from vespa_colbert.verify.parity import EXACT, SCORES_TOLERANCE
 from vespa_colbert.verify.report import RungCount
 from vespa_colbert.verify.result_judges import JavaResults, LocalResults
 from vespa_colbert.vespa_java import EmbedderComponent, EmbedderFiles, VespaJava
@@ -118,11 +119,20 @@ def prove(
         theirs = PooledEmbeddings(judge=theirs, pooling=pooling, dim=dim)
     with tell.track("embedding with Vespa's Java", len(cases)) as progress:
         rungs = compare_embeddings(cases, (local, theirs), progress)
+    rungs += _unchecked_codes(searcher)
     served = Served(searcher, java, sampled.tolist())
     rungs += _score_rungs(searcher, java, _Sample(asked, options.pairs, options.seed, served), tell)
     return ParityReport(
         judges=("local", "Vespa's Java"), rungs=tuple(rungs), versions=java.versions()
     )
+
+
+def _unchecked_codes(searcher: Searcher) -> Iterator[Rung]:
+    """Yield the rung of codes of token vectors, if the index has some: nothing else makes them."""
+    tensors = searcher.index.tensors.items()
+    for name in (name for name, rows in tensors if isinstance(rows, CodedRows)):
+        reason = f"{name}: codes, which Vespa does not make: their scores alone are compared"
+        yield RungCount("rows, residuals", EXACT, "exact").rung(reason)
 
 
 def _some_queries(searcher: Searcher, queries: Mapping[str, str], count: int) -> dict[str, str]:
@@ -230,7 +240,7 @@ def _score_rungs(
     searcher: Searcher, java: VespaJava, sample: _Sample, tell: Reporter
 ) -> list[Rung]:
     """Return a rung for every phase of every profile."""
-    proved: dict[Node, str] = {}
+    proved = set[Node]()
     rungs = []
     jobs = [
         job for each in searcher.schema.rank_profiles for job in _jobs(searcher, each.name, sample)
@@ -239,7 +249,8 @@ def _score_rungs(
         for done, job in enumerate(jobs, start=1):
             pairs = sample.pairs if job.node not in proved else min(REPEATED_PAIRS, sample.pairs)
             rung = _score_rung(searcher, java, job, replace(sample, pairs=pairs))
-            proved.setdefault(job.node, rung.name)
+            if rung.verdict is Verdict.PASSED:
+                proved.add(job.node)
             rungs.append(rung)
             progress(done)
     return rungs
@@ -354,9 +365,9 @@ def _pairs(job: _Job, sample: _Sample) -> list[tuple[str, ScoreCase]]:
     for name, text in sample.queries.items():
         query = job.source.query(text, ranker.profile.name)
         best = [hit.position for hit in ranker.rank(query, hits=each - each // 2)]
-        others = [place for place in range(len(ranker.documents)) if place not in set(best)]
+        others = np.setdiff1d(ranker.documents.everything, best)
         count = min(each - len(best), len(others))
-        chosen = best + random.choice(others, count, replace=False).tolist() if others else best
+        chosen = best + random.choice(others, count, replace=False).tolist() if count else best
         for position in chosen:
             case = ScoreCase(query=query, document=position)
             found.append((f"{name} with {ranker.documents.ids[position]}", case))

@@ -18,7 +18,7 @@ from vespa_colbert.export import ModelFolder
 from vespa_colbert.index import LocalIndex, embedded_passages, open_index
 from vespa_colbert.index.lexical import plain_tokens
 from vespa_colbert.index.rows import DocumentRows, text_tensor
-from vespa_colbert.index.token_graph import TokenGraph
+from vespa_colbert.index.token_graph import GraphOptions, TokenGraph
 from vespa_colbert.pipeline.candidates import (
     Finding,
     TokenSearch,
@@ -164,7 +164,7 @@ class Searcher:
         if self.pooling.is_active:
             require_fed(self.schema, self.index.tensors)
         self._folder = index if isinstance(index, Path) else None
-        self._graphs: dict[tuple[str, str], TokenGraph] = {}
+        self._graphs: dict[tuple[str, str, GraphOptions], TokenGraph] = {}
         self._say = say
         self._others = OtherModels(application, self.schema, threads=threads)
         self._documents = self._filled(index_documents(self.index))
@@ -252,6 +252,17 @@ class Searcher:
             finding: What finds the documents that are ranked; as the package asks by default.
         """
         queries = [self.query(text, profile) for text in texts]
+        return self.rank_all(queries, profile, hits=hits, finding=finding)
+
+    def rank_all(
+        self,
+        queries: Sequence[RankQuery],
+        profile: str,
+        *,
+        hits: int = 10,
+        finding: Finding = AS_ASKED,
+    ) -> list[list[Hit]]:
+        """Return the best hits of questions that have been embedded: see ``search_all``."""
         candidates = [self.candidates(query, profile, finding) for query in queries]
         return self.ranker(profile).rank_all(queries, hits=hits, candidates=candidates)
 
@@ -279,18 +290,19 @@ class Searcher:
 
     def _graph(self, wanted: TokenSearch, finding: Finding) -> TokenGraph:
         """Return the graph of a field, opened or built when first asked for."""
-        if (key := (wanted.field, wanted.metric)) not in self._graphs:
+        as_built = replace(finding.graph, explore=1)  # which a search may choose anew
+        if (key := (wanted.field, wanted.metric, as_built)) not in self._graphs:
             self._graphs[key] = field_graph(
                 self.index, wanted, finding, folder=self._folder, say=self._say
             )
-        return self._graphs[key]
+        return replace(self._graphs[key], options=finding.graph)
 
     def matched_tokens(self, text: str, profile: str, hit: Hit) -> list[MatchedToken]:
         """Return for each query token the document token that answers it, by the profile's field.
 
         Of a document of several texts the one that answers best is shown.
 
-        Empty for a profile that compares no tensors.
+        Empty for a profile that compares no tensors, or residuals of a codec.
         """
         names = [
             str(call.arguments[0])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vespa_colbert.rank.algebra import user_dimensions
 from vespa_colbert.rank.compiled import located
@@ -50,8 +51,10 @@ def ranked_hits(best: Ranked, run: Features, ranked: Features, ids: Sequence[str
         ids: Of all documents.
     """
     profile = run.profile
+    by_position = np.argsort(ranked.positions, kind="stable")
+    found = np.searchsorted(ranked.positions, run.positions, sorter=by_position)
     match, summary = (
-        _values(run, ranked, nodes, f"{profile.where}, {place}")
+        _values(run, ranked, by_position[found], nodes, f"{profile.where}, {place}")
         for nodes, place in (
             (profile.match_features, "match-features"),
             (profile.summary_features, "summary-features"),
@@ -72,17 +75,26 @@ def ranked_hits(best: Ranked, run: Features, ranked: Features, ids: Sequence[str
 
 
 def _values(
-    run: Features, ranked: Features, nodes: Mapping[str, Node], where: str
+    run: Features,
+    ranked: Features,
+    places: NDArray[np.int64],
+    nodes: Mapping[str, Node],
+    where: str,
 ) -> dict[str, list[float | Tensor]]:
-    """Return name → a value a hit; what the first phase computed is not done again."""
+    """Return name → a value a hit; what the first phase computed is not done again.
+
+    Args:
+        run: The hits' features.
+        ranked: Those of all documents that were ranked.
+        places: (hit,) int64, where the hits stand among those documents.
+        nodes: Name → tree.
+        where: Of the trees, for errors.
+    """
     found: dict[str, list[float | Tensor]] = {}
-    by_position = np.argsort(ranked.positions, kind="stable")
-    places = np.searchsorted(ranked.positions, run.positions, sorter=by_position)
-    chosen = by_position[places]
     with located(where):
         for name, node in nodes.items():
             if ranked.knows(node) and run.types.of(node).is_number:
-                found[name] = ranked.numbers_of(node)[chosen].tolist()
+                found[name] = ranked.numbers_of(node)[places].tolist()
             else:
                 found[name] = values_by_document(run, node)
     return found

@@ -47,6 +47,8 @@ Positions: TypeAlias = NDArray[np.int64]
 
 QUERIES_AT_ONCE = 64
 """Whose scores of all documents are held together, if there is room for them."""
+SCORE_BYTES = 16
+"""Of a score with the position of its document."""
 
 NO_HITS = np.zeros(0, np.int64)
 
@@ -222,11 +224,13 @@ class Ranker:
 
         Raises:
             ExpressionError: If a feature has no value; nothing scores 0 instead.
+            ValueError: If there are fewer or more candidates than queries.
         """
         self._require_types()
-        given = candidates or [None] * len(queries)
+        given = [None] * len(queries) if candidates is None else candidates
         asked = list(zip(queries, given, strict=True))
-        at_once = max(1, min(QUERIES_AT_ONCE, self.most_bytes // (8 * len(self.documents) + 1)))
+        room = self.most_bytes // max(1, SCORE_BYTES * len(self.documents))
+        at_once = max(1, min(QUERIES_AT_ONCE, room))
         found = []
         for start in range(0, len(asked), at_once):
             found += self._ranked_together(asked[start : start + at_once], hits)

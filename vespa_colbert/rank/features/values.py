@@ -206,7 +206,7 @@ def share_max_sims(node: Node, runs: Sequence[Features]) -> None:
     for call in set(calls(node)):
         try:
             found = fused_max_sims(call, evaluations)
-        except VespaColbertError:
+        except (VespaColbertError, RecursionError):
             continue  # said, with its place, where the tree is evaluated
         for known, value in zip(shared, found or (), strict=False):
             known[call] = value

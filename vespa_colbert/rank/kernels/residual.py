@@ -125,10 +125,11 @@ def max_sim_residuals_of_queries(
     Returns:
         (query, document) float64; 0 for a document without rows or a query without tokens.
     """
+    # ∞ · a + ∞ · b is not ∞ · (a + b): what is not finite meets the rebuilt vectors.
     return scores_of_queries(
         queries,
         offsets,
-        is_compiled=lambda query: is_worth(query, rows.packed),
+        is_compiled=lambda query: is_worth(query, rows.packed) and bool(np.isfinite(query).all()),
         kernels=_numba_kernels,
         together=lambda kernels, asked: _compiled(kernels, asked, rows, offsets),
         alone=lambda query: blocked.max_sim_of(query, offsets, rows.rebuilt, query.dtype),
