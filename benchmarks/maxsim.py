@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import os
-import random
 import statistics
 import time
 import tracemalloc
@@ -24,7 +22,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numba
 import numpy as np
@@ -33,6 +31,18 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from benchmarks.timings import (
+    FEWEST,
+    PROCESSORS,
+    Seconds,
+    Timings,
+    best_of,
+    measured,
+    median_of,
+    undisturbed,
+    wait_for_quiet,
+    work_of,
+)
 from vespa_colbert.arrays import pack_bits
 from vespa_colbert.index.rows import DocumentRows
 from vespa_colbert.rank import fused
@@ -47,20 +57,6 @@ SCORE_ERROR = 1e-4
 
 PACKED_ERROR = 2e-3
 """The same for vectors of bits, which are up to eleven times as long."""
-
-LONG = 0.4
-"""Seconds: a longer timing is not repeated, its rounds are enough."""
-
-DISTURBED = 0.05
-"""Share of the processors' time that others take in a timing that does not count."""
-
-FEWEST = 3
-"""Undisturbed timings that make a median; where there are fewer, all timings do."""
-
-QUIET_SECONDS = 0.06
-REPEATS = 3
-SHORTEST = 0.1
-"""Seconds: a shorter call is repeated until so much has passed."""
 
 ASKED_TOKENS = (8, 20, 32, 40)
 """Of a query in a batch: a kernel compares 32 at once, whichever queries they are of."""
@@ -142,8 +138,6 @@ def run_multiply_adds(count: int, numbers: Any) -> None:
     multiply_adds(count, numbers)
 
 
-PROCESSORS = len(os.sched_getaffinity(0))
-TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 PEAK_STEPS = 6_000_000
 PEAK = 2.0 * PEAK_STEPS * vectors.ROWS_A_TILE * vectors.LANES * PROCESSORS
 POOL = ThreadPoolExecutor(PROCESSORS)
@@ -252,7 +246,7 @@ def check(name: str, run: Callable[[], Any], data: Workload, wanted: dict[str, A
     form = "bits" if "bits" in name else "bfloat16" if "bfloat16" in name else "float"
     difference = float(np.abs(np.asarray(run(), np.float64) - wanted[form]).max())
     limit = PACKED_ERROR if form == "bits" else SCORE_ERROR
-    if difference > limit:
+    if not difference <= limit:
         raise SystemExit(f"{data.name}: {name} is wrong by {difference}")
 
 
@@ -265,109 +259,6 @@ def references(data: Workload) -> dict[str, NDArray[np.float64]]:
     cells = choice.BITS_OF_BYTE.astype(np.float64)
     found["bits"] = blocked.max_sim_bits(query, data.packed, data.offsets, cells)
     return found
-
-
-def busy_ticks() -> tuple[int, int]:
-    """Return processor time that all processes took, and that this one took, in ticks."""
-    fields = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:]
-    every = sum(map(int, fields)) - int(fields[3]) - int(fields[4])
-    own = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return every, int(own[11]) + int(own[12])
-
-
-def taken_by_others(before: tuple[int, int]) -> int:
-    every, own = busy_ticks()
-    return (every - before[0]) - (own - before[1])
-
-
-def wait_for_quiet(patience: float) -> None:
-    """Return when nothing has run for a moment, or patience has run out.
-
-    Threads of this process count too: those of a matrix product spin for a while after it.
-    """
-    end = time.monotonic() + patience
-    while time.monotonic() < end:
-        before, _own = busy_ticks()
-        time.sleep(QUIET_SECONDS)
-        if busy_ticks()[0] <= before:
-            return
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Seconds of one call: by the clock, and of processors' time divided by processors.
-
-    ``taken`` is the share of the processors' time that others took.
-    """
-
-    clock: float
-    processor: float
-    taken: float
-
-
-Timings: TypeAlias = dict[str, list[Timing]]
-Seconds: TypeAlias = dict[str, float]
-
-
-def timed(run: Callable[[], Any], patience: float) -> Timing:
-    """Return the least disturbed of a few timings."""
-    found: list[Timing] = []
-    while len(found) < REPEATS:
-        wait_for_quiet(patience)
-        before, calls = busy_ticks(), 0
-        started, worked = time.perf_counter(), time.process_time()
-        while (passed := time.perf_counter() - started) < SHORTEST:
-            run()
-            calls += 1
-        work = (time.process_time() - worked) / PROCESSORS
-        taken = taken_by_others(before) / (TICKS_A_SECOND * PROCESSORS * passed)
-        found.append(Timing(passed / calls, work / calls, taken))
-        if taken <= DISTURBED or passed >= LONG:
-            break
-    return min(found, key=lambda each: each.taken)
-
-
-def undisturbed(times: list[Timing]) -> list[Timing]:
-    return [each for each in times if each.taken <= DISTURBED]
-
-
-def is_enough(times: list[Timing], rounds: int) -> bool:
-    """Return whether a contender is timed often enough: a long one is not waited for."""
-    asked = rounds if times and times[-1].clock >= LONG else 2 * rounds
-    return len(undisturbed(times)) >= rounds or len(times) >= asked
-
-
-def measured(contenders: dict[str, Callable[[], Any]], rounds: int, patience: float) -> Timings:
-    """Return the timings of every round, the contenders in random order in each."""
-    order = random.Random(0)  # noqa: S311 - not a secret
-    taken: Timings = {name: [] for name in contenders}
-    while names := [name for name in contenders if not is_enough(taken[name], rounds)]:
-        order.shuffle(names)
-        for name in names:
-            taken[name].append(timed(contenders[name], patience))
-    return taken
-
-
-def median_of(taken: Timings) -> Seconds:
-    """Return the median of the undisturbed timings of each contender, by the clock."""
-    found = {}
-    for name, times in taken.items():
-        counted = undisturbed(times)
-        counted = counted if len(counted) >= FEWEST else times
-        found[name] = statistics.median(each.clock for each in counted)
-    return found
-
-
-def best_of(taken: Timings) -> Seconds:
-    """Return the best round of each contender, by the clock."""
-    return {name: min(each.clock for each in times) for name, times in taken.items()}
-
-
-def work_of(taken: Timings) -> Seconds:
-    """Return the median of processors' time, of all rounds."""
-    return {
-        name: statistics.median(each.processor for each in times) for name, times in taken.items()
-    }
 
 
 def report(data: Workload, taken: Timings) -> None:
@@ -500,9 +391,10 @@ def batch_lines(data: Workload, rounds: int, patience: float) -> None:
             "bits": (choice.max_sim_bits, choice.max_sim_bits_of_queries, data.packed),
         }
         for form, (one, many, rows) in forms.items():
-            arguments = rows, data.offsets
-            contenders[f"{form}, one by one"] = functools.partial(one_by_one, one, asked, arguments)
-            contenders[f"{form}, together"] = functools.partial(many, asked, *arguments)
+            alone = functools.partial(one_by_one, one, asked, (rows, data.offsets))
+            together = functools.partial(many, asked, rows, data.offsets)
+            assert np.array_equal(alone(), together()), f"{form}: other scores together"
+            contenders |= {f"{form}, one by one": alone, f"{form}, together": together}
         taken = measured(contenders, rounds, patience)
         middle, best = median_of(taken), best_of(taken)
         for form in forms:
@@ -515,9 +407,10 @@ def batch_lines(data: Workload, rounds: int, patience: float) -> None:
             )
 
 
-def one_by_one(kernel: Callable[..., Any], asked: list[Any], arguments: tuple[Any, ...]) -> None:
-    for query in asked:
-        kernel(query, *arguments)
+def one_by_one(
+    kernel: Callable[..., Any], asked: list[Any], arguments: tuple[Any, ...]
+) -> NDArray[np.float64]:
+    return np.stack([kernel(query, *arguments) for query in asked])
 
 
 def main() -> None:

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vespa_colbert.arrays import bfloat16_values
 from vespa_colbert.embedder import LocalEmbedder
 from vespa_colbert.export import read_model_folder
 from vespa_colbert.index import DocumentRows, open_index, read_queries
@@ -60,15 +59,14 @@ def recall_and_work(
 
     counted: Any = faiss.cvar
     lengths, figures = np.diff(rows.offsets), []
-    cells = bfloat16_values(rows.values) if rows.values.dtype == np.uint16 else rows.values
     for query in asked:
-        best = np.argsort(-max_sim(query, cells, rows.offsets), kind="stable")[:BEST]
+        best = np.argsort(-max_sim(query, rows.values, rows.offsets), kind="stable")[:BEST]
         statistics = counted.hnsw_stats
         statistics.reset()
         found = united(graph.nearest(query, hits))
         made = statistics.ndis + int(lengths[found].sum()) * len(query)
         shared = len({*best.tolist()} & {*found.tolist()}) / len(best)
-        figures.append((shared, len(found) / len(rows), made / (len(cells) * len(query))))
+        figures.append((shared, len(found) / len(rows), made / (len(rows.values) * len(query))))
     recall, candidates, work = np.mean(figures, axis=0).tolist()
     return recall, candidates, work
 
