@@ -32,8 +32,22 @@ def test_a_pipe_gets_lines_with_rate_and_remaining_time(
         progress(100)
 
     assert capsys.readouterr().err.splitlines() == [
-        "  embedding: 50/100, 2.5/s, 20 s left",
-        "  embedding: 100/100, 3.3/s, 0 s left",
+        "  embedding: 50/100, 5.0/s, 10 s left",
+        "  embedding: 100/100, 5.0/s, 0 s left",
+    ]
+
+
+@pytest.mark.usefixtures("clock")
+def test_what_an_earlier_run_left_is_no_part_of_the_rate(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Console().track("feed", 1000) as progress:
+        progress(900)
+        progress(950)
+
+    assert capsys.readouterr().err.splitlines() == [
+        "  feed: 900/1000",
+        "  feed: 950/1000, 5.0/s, 10 s left",
     ]
 
 
@@ -43,8 +57,9 @@ def test_where_the_number_of_items_is_not_known_no_remaining_time_is_guessed(
 ) -> None:
     with Console().track("compress", 0) as progress:
         progress(50)
+        progress(80)
 
-    assert capsys.readouterr().err == "  compress: 50, 5.0/s\n"
+    assert capsys.readouterr().err == "  compress: 50\n  compress: 80, 3.0/s\n"
 
 
 def test_a_terminal_gets_a_bar_with_rate_and_remaining_time(

@@ -71,6 +71,8 @@ def test_plan_puts_another_package_beside(run: Run, tmp_path: Path) -> None:
     [
         ((PACKAGE,), "--tokens"),
         ((PACKAGE, "-t", 3, "-n", "many"), "10M"),
+        ((PACKAGE, "-t", 3, "-n", "inf"), "10M"),
+        ((PACKAGE, "-t", 3, "-i", "index"), "--tokens and --index: expected one of them, got both"),
         ((PACKAGE, "-t", 3, "--schema", "other"), "passage"),
         (("nowhere", "-t", 3), "schemas"),
     ],

@@ -291,6 +291,12 @@ def test_what_vespa_embeds_is_not_planned_as_pooled(package: Path) -> None:
     assert poolings(package, 1, THREE) == ()
 
 
+def test_an_index_without_documents_has_no_lengths() -> None:
+    index = LocalIndex(path=Path("index"), documents=(), tensors={"bits": rows_of()}, origin={})
+    with pytest.raises(SpecError, match=r"index: expected documents to count .*, got none"):
+        measured_lengths(index, query=32)
+
+
 def test_a_pooled_index_is_not_pooled_again(fed: Path) -> None:
     index = LocalIndex(
         path=Path("index"),
@@ -312,8 +318,6 @@ def test_a_pooled_index_is_not_pooled_again(fed: Path) -> None:
         )
 
 
-def rows_of(count: int) -> DocumentRows:
-    kind = TensorType.parse("tensor<int8>(dt{},x[16])")
-    return DocumentRows(
-        type=kind, offsets=np.array([0, count]), values=np.zeros((count, 16), np.int8)
-    )
+def rows_of(*counts: int) -> DocumentRows:
+    kind, offsets = TensorType.parse("tensor<int8>(dt{},x[16])"), np.cumsum([0, *counts])
+    return DocumentRows(type=kind, offsets=offsets, values=np.zeros((offsets[-1], 16), np.int8))

@@ -455,6 +455,16 @@ def test_a_fault_of_an_inherited_function_is_reported_once(findings: Check) -> N
     assert set(places) == {line_of("value * query(weight)")}
 
 
+def test_a_fault_of_an_inherited_function_names_the_profile_that_stands_there(
+    findings: Check,
+) -> None:
+    found = findings(schema=(("attribute(rows), x)", "attribute(half), x)"),))
+
+    (fault,) = (each.fault for each in found if each.code == "slow-max-sim")
+    assert fault.place.line == MAX_SIM_LINE
+    assert "function max_sim of profile base of schema doc" in fault.reason
+
+
 def test_the_line_inside_of_an_expression_of_several_lines_is_found(findings: Check) -> None:
     block = "expression {\n bm25(text)\n # a remark\n + foo(1)\n }"
     found = findings(schema=((f"expression: {FIRST}", block),))

@@ -27,7 +27,8 @@ class Console:
     def track(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
         """Yield a function that is called with the number of items done.
 
-        A bar with rate and remaining time on a terminal, a line now and then elsewhere.
+        A bar with rate and remaining time on a terminal, a line now and then elsewhere. What was
+        done before the first call, by an earlier run, say, is no part of the rate.
 
         Args:
             label: What is done.
@@ -37,19 +38,28 @@ class Console:
             with _bar(label, total) as on_terminal:
                 yield on_terminal
             return
-        started = last = time.monotonic()
+        last = time.monotonic()
+        first: tuple[float, int] | None = None
 
         def advance(done: int) -> None:
-            nonlocal last
+            nonlocal last, first
             now = time.monotonic()
+            first = first or (now, done)
             if done and (now - last >= EVERY_SECONDS or done == total):
                 last = now
-                rate = done / max(now - started, 1e-9)
-                left = f", {(total - done) / rate:.0f} s left" if total else ""
-                of_all = f"/{total}" if total else ""
-                self.say(f"  {label}: {done}{of_all}, {rate:.1f}/s{left}")
+                self.say(f"  {label}: {_how_far(done, total, done - first[1], now - first[0])}")
 
         yield advance
+
+
+def _how_far(done: int, total: int, since: int, seconds: float) -> str:
+    """Return how many items are done, and how fast the last ``since`` of them were, if any."""
+    said = f"{done}/{total}" if total else str(done)
+    if since <= 0 or seconds <= 0:
+        return said
+    rate = since / seconds
+    left = f", {(total - done) / rate:.0f} s left" if total else ""
+    return f"{said}, {rate:.1f}/s{left}"
 
 
 @contextlib.contextmanager

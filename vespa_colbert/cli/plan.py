@@ -114,6 +114,8 @@ def _lengths(tokens: int | None, query_tokens: int, index: Path | None) -> Lengt
                 "count them"
             )
         return Lengths(document=tokens, query=query_tokens)
+    if tokens is not None:
+        raise SpecError("--tokens and --index: expected one of them, got both")
     return measured_lengths(open_index(index), query=query_tokens)
 
 
@@ -129,7 +131,7 @@ def _number(text: str) -> int:
     digits = text[:-1] if factor > 1 else text
     try:
         number = round(float(digits) * factor)
-    except ValueError:
+    except (ValueError, OverflowError):
         number = -1
     if number < 0:
         raise SpecError(f"expected a number of documents such as 5000, 250k or 10M, got {text!r}")

@@ -88,7 +88,15 @@ def measured_lengths(index: LocalIndex, *, query: int) -> Lengths:
     Args:
         index: The index; its field of the most vectors stands for fields that it does not have.
         query: Token vectors of a query.
+
+    Raises:
+        SpecError: If it has no documents.
     """
+    if not len(index):
+        raise SpecError(
+            f"{index.path}: expected documents to count token vectors of, got none; say how many a "
+            "document has: --tokens"
+        )
     counted = {
         name: dict(Counter(np.diff(rows.offsets).tolist())) for name, rows in index.tensors.items()
     }
@@ -101,7 +109,7 @@ def measured_lengths(index: LocalIndex, *, query: int) -> Lengths:
     return Lengths(
         document=round(mean(longest)),
         query=query,
-        text_bytes=texts / max(len(index), 1),
+        text_bytes=texts / len(index),
         counted=counted,
         counted_after=TokenPooling.parse(index.origin.get("pooling", NOT_POOLED)),
     )

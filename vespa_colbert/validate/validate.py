@@ -75,5 +75,6 @@ def _own(package: Package) -> Iterator[Finding]:
             fault = Fault(place=Place(), reason=reason)
             yield Finding(code="not-read", severity=Severity.NOT_CHECKED, fault=fault)
             continue
-        for fault in {(each.place, each.about or each.reason): each for each in found}.values():
+        once = {(each.place, each.about or each.reason): each for each in reversed(found)}
+        for fault in once.values():
             yield Finding(code=check.code, severity=check.severity, fault=fault)
