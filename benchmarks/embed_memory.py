@@ -91,7 +91,8 @@ def embed(folder: Path, cells: str) -> dict[str, float]:
     from vespa_colbert.embedder.pooling import UNPOOLED
     from vespa_colbert.index.store import field_kinds
     from vespa_colbert.pipeline import corpus
-    from vespa_colbert.pipeline.corpus import embed_slice, survey_corpus
+    from vespa_colbert.pipeline.corpus import embed_slice
+    from vespa_colbert.pipeline.survey import survey_corpus
 
     schema = folder / "passage.sd"
     schema.write_text(SCHEMA.format(kind=KINDS[cells]), encoding="utf-8")

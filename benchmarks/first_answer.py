@@ -182,7 +182,7 @@ def write_coded(application: Path, codec: ResidualCodec, floats: Path, path: Pat
     from vespa_colbert.codec import ResidualCodes
     from vespa_colbert.index import read_index
     from vespa_colbert.pipeline.coded_index import write_coded_index
-    from vespa_colbert.pipeline.residuals import CompressedIndex
+    from vespa_colbert.pipeline.compressed_index import CompressedIndex
 
     generator, index = np.random.default_rng(3), read_index(floats)
     lengths = index.snapshot.lengths("rows")
@@ -236,6 +236,20 @@ def answer(application: Path, path: Path, profile: str) -> dict[str, float]:
     return dict(zip(STEPS, np.diff(at).tolist(), strict=True))
 
 
+def require_vectors(path: Path, vectors: int, dim: int) -> None:
+    """Stop if an index that is used again has other vectors than those asked for.
+
+    Raises:
+        SystemExit: If it has.
+    """
+    from vespa_colbert.index import read_index
+
+    snapshot = read_index(path).snapshot
+    held = int(snapshot.lengths("rows").sum()), snapshot.manifest.fields["rows"].type.shape[0]
+    if held != (vectors, dim):
+        raise SystemExit(f"{path}: expected {vectors} vectors of {dim} components, got {held}")
+
+
 def compare(folder: Path, rounds: int) -> None:
     """Print median and best of fresh processes."""
     print(f"{'profile':<22}" + "".join(f"{step:>15}" for step in (*STEPS, "open + first")))
@@ -276,6 +290,7 @@ def main() -> None:
         if not path.exists():
             write_package(application, given.dim)
             write_index(application, path, given.vectors, given.dim)
+        require_vectors(path, given.vectors, given.dim)
         if not (folder / "coded-index").exists():
             codec = random_codec(given.vectors, given.dim)
             write_coded_package(folder / "coded-app", codec)

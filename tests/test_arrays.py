@@ -135,4 +135,6 @@ def test_rows_get_length_1_and_zeros_stay() -> None:
     rows = np.array([[3.0, -4.0], [0.0, 0.0]], np.float32)
     units = unit_rows(rows)
     assert units.dtype == np.float32
-    assert units == pytest.approx(np.array([[0.6, -0.8], [0.0, 0.0]]), abs=1e-7)
+    assert units == pytest.approx(
+        np.array([[0.6, -0.8], [0.0, 0.0]]), abs=2.0**-24
+    )  # half an ulp below 1

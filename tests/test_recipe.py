@@ -370,3 +370,12 @@ def test_a_search_ranks_by_the_widest_vectors_where_none_are_whole(tmp_path: Pat
     assert search_profile(recipe, cut) == "max_sim_float_32"
     assert search_profile(recipe, ["bm25"]) == "max_sim_float"
     assert search_profile(stated, cut) == "max_sim_float"
+
+
+def test_a_search_of_an_index_of_residuals_alone_rebuilds_vectors(tmp_path: Path) -> None:
+    recipe, names = read(tmp_path, ""), ["max_sim_int8", "max_sim_residual"]
+    stated = read(tmp_path, '[search]\nprofile = "bm25"')
+
+    assert search_profile(recipe, names) == "max_sim_int8"
+    assert search_profile(recipe, names, residuals_alone=True) == "max_sim_residual"
+    assert search_profile(stated, names, residuals_alone=True) == "bm25"

@@ -22,6 +22,7 @@ from vespa_colbert.tensor.document_json import tensor_from_json
 FIELD = "colbert_residual"
 DIM = 16
 SCORE = 1e-5
+"""Absolute: sums of float products of vectors of length 1, in another order."""
 
 
 @pytest.fixture(name="made", scope="module")
@@ -103,6 +104,7 @@ def test_residuals_are_kept_in_an_index_that_is_searched_fed_and_changed(
     hits = {hit["id"]: hit["relevance"] for hit in json.loads(ran.out)}
     assert list(hits) == sorted(hits, key=lambda each: -hits[each])
     assert set(hits) == {f"d{place}" for place in range(5)}
+    assert run("search", "a thorn", *recipe, *searched[:4], "--json").out == ran.out
     embedded = ("-m", made / "output" / "model", "--codec", codec)
     direct = ("embed", made / "corpus.jsonl", *recipe, *embedded, "-o", tmp_path / "at-once")
     ran = run(*direct)
@@ -125,8 +127,10 @@ def test_residuals_are_kept_in_an_index_that_is_searched_fed_and_changed(
         name: score for name, score in hits.items() if name != "d1"
     }
     assert run("index", "merge", coded, "-o", tmp_path / "joined").code == 0
-    ran = run("compress", index, *recipe, "--index", coded, "--plaid", tmp_path / "plaid")
-    assert (ran.code, "expected one of them, got both" in ran.err) == (2, True)
+    for more in (("--plaid", tmp_path / "plaid"), ("-o", tmp_path / "compress.jsonl")):
+        ran = run("compress", index, *recipe, "--index", tmp_path / "more", *more)
+        assert (ran.code, "expected one of --output, --plaid, --index" in ran.err) == (2, True)
+    assert not (tmp_path / "more").exists()
 
 
 @pytest.mark.slow
@@ -151,6 +155,7 @@ def test_residuals_of_an_index_are_proved_by_vespa_s_java(
     left = found["score, max_sim_float first-phase"]
     assert left["verdict"] == "not checked"
     assert "attribute(colbert_float): not in this index" in left["note"]
+    assert found["rows, residuals"]["verdict"] == "not checked"
 
 
 def test_plaid_s_index_is_fed_as_it_is_and_written_back(
@@ -161,6 +166,10 @@ def test_plaid_s_index_is_fed_as_it_is_and_written_back(
     chunk = PlaidChunk(lengths=np.array([3, 1, 0, 5, 2]), codes=codes)
     write_plaid(tmp_path / "plaid", codec, [chunk])
     taken = tmp_path / "codec"
+    for name in ("bits", "centroids", "iterations", "seed"):
+        ran = run("train-codec", tmp_path / "plaid", "-o", taken, f"--{name}", 1)
+        assert (ran.code, taken.exists()) == (2, False)
+        assert f"--{name}: PLAID's index has a codec; leave it out" in ran.err
     assert run("train-codec", tmp_path / "plaid", "-o", taken).code == 0
     app, feed = plaid_package(made, tmp_path, taken), tmp_path / "feed.jsonl"
     corpus = made / "corpus.jsonl"
@@ -275,3 +284,70 @@ def test_a_place_that_is_taken_is_seen_before_the_training(
         assert (ran.code, message in ran.err) == (1, True)
         assert "k-means" not in ran.err
     assert (tmp_path / "notes" / "mine.txt").read_text() == "mine"
+
+
+def test_who_has_vectors_is_told_what_makes_residuals_of_them(
+    run: Run, made: Path, index: Path, tmp_path: Path
+) -> None:
+    assert run("train-codec", index, "-o", made / "output" / "codec", "--centroids", "4").code == 0
+    recipe, path = ("-r", made / "packed.toml"), tmp_path / "feed.jsonl"
+    assert run("generate", *recipe).code == 0
+    embed = ("embed", made / "corpus.jsonl", *recipe, "-m", made / "output" / "model")
+    for asked in (("feed", index, *recipe, "-o", path), (*embed, "-o", tmp_path / "index")):
+        ran = run(*asked)
+        assert (ran.code, path.exists()) == (1, False)
+        assert "vespa-colbert compress makes it of an index of vectors" in ran.err
+        assert "embed --codec --index-only of texts" in ran.err
+
+
+def test_what_would_not_be_heeded_of_compress_is_refused(
+    run: Run, made: Path, index: Path, tmp_path: Path
+) -> None:
+    codec, plaid, new = tmp_path / "codec", tmp_path / "plaid", tmp_path / "new"
+    assert run("train-codec", index, "-o", codec, "--centroids", "4").code == 0
+    write_plaid(
+        plaid,
+        trained(2, DIM),
+        [PlaidChunk(lengths=np.array([1]), codes=trained(2, DIM).encode(unit_vectors(1, DIM)))],
+    )
+    to_plaid, corpus = ("--plaid", new), ("--corpus", made / "corpus.jsonl")
+    of_index = (index, "--codec", codec)
+    asked = {
+        "--codec": ((plaid, *corpus, "--codec", codec, "-o", new),),
+        "--corpus": ((*of_index, *to_plaid, *corpus), (plaid, *to_plaid, *corpus)),
+        "--model": ((*of_index, "--index", new, "-m", made), (plaid, *to_plaid, "-m", made)),
+        "--namespace": ((plaid, *to_plaid, "--namespace", "x"),),
+    }
+    for flag, each in ((flag, each) for flag, lines in asked.items() for each in lines):
+        ran = run("compress", *each)
+        assert (ran.code, new.exists()) == (2, False), ran.err
+        assert f"{flag}: " in ran.err
+
+
+def test_a_package_without_residuals_is_named_as_such(
+    run: Run, made: Path, index: Path, tmp_path: Path
+) -> None:
+    codec, app = tmp_path / "codec", made / "output" / "app"
+    assert run("train-codec", index, "-o", codec, "--centroids", "4").code == 0
+    ran = run("compress", index, "--codec", codec, "-a", app, "--index", tmp_path / "coded")
+    assert (ran.code, (tmp_path / "coded").exists()) == (1, False)
+    assert f"{app}: expected rank profiles that rebuild residuals, got none; generate" in ran.err
+
+
+def test_a_package_that_is_fed_other_tensors_too_takes_no_residuals_alone(
+    run: Run, made: Path, index: Path, tmp_path: Path
+) -> None:
+    codec, fed = made / "output" / "codec", ("--output", tmp_path / "feed.jsonl")
+    assert run("train-codec", index, "-o", codec, "--centroids", "4").code == 0
+    said = (made / "packed.toml").read_text(encoding="utf-8")
+    recipe = made / "client.toml"
+    recipe.write_text(f'{said}embeddings = "client"\n'.replace("output/packed", "output/client"))
+    assert run("generate", "-r", recipe).code == 0
+    expected = "expected colbert_residual as the one tensor field that is fed, got "
+    for app, hint in (
+        ("client", 'colbert_float, colbert_int8, colbert_residual; generate with embeddings = "ve'),
+        ("app", "none; generate with [tokens] residual"),
+    ):
+        ran = run("compress", index, "--codec", codec, "-a", made / "output" / app, *fed)
+        assert (ran.code, fed[1].exists()) == (1, False)
+        assert expected + hint in ran.err

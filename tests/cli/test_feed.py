@@ -128,6 +128,9 @@ def test_a_corpus_comes_from_a_folder_or_from_stdin(made: Path, tmp_path: Path) 
 
     assert of_folder.stdout == of_stdin.stdout == (made / "feed.jsonl").read_bytes()
 
+    bad = subprocess.run([*command, "-o", "-"], input=b"{}\n", capture_output=True, check=False)
+    assert b"stdin line 1: expected" in bad.stderr
+
 
 def test_a_feed_pools_what_it_embeds_and_nothing_else(
     run: Run, made: Path, client_side: Given, tmp_path: Path

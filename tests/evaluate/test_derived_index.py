@@ -89,7 +89,10 @@ def test_cells_are_those_of_an_index_embedded_for_it(
 def test_cells_stay_on_disk(tmp_path: Path, schema: Schema) -> None:
     found = derive_index(DOCUMENTS, schema, embed, tmp_path, origin={})
 
-    for rows in found.tensors.values():
+    for name, rows in found.tensors.items():
+        written = sum(path.stat().st_size for path in tmp_path.glob(f"{name}.*"))
+        numbers = rows.numbers.nbytes if isinstance(rows, ContextRows) else 0
+        assert written == rows.values.nbytes + numbers
         base = rows.values
         while isinstance(base.base, np.ndarray):
             base = base.base
@@ -113,3 +116,5 @@ def test_documents_without_what_is_embedded_are_an_error(tmp_path: Path, schema:
 
     with pytest.raises(IndexFolderError, match="short_float: expected documents"):
         derive_index(documents, schema, embed, tmp_path, origin={})
+    with pytest.raises(IndexFolderError, match="long_float: expected documents"):
+        derive_index([], schema, embed, tmp_path, origin={})

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
 from tests.embedder.tiny_embedder import SPEC
 from tests.index.stored_cases import SCHEMA, embed
 from vespa_colbert.arrays import TokenVectors
+from vespa_colbert.embedder.pooling import TokenPooling
 from vespa_colbert.export import ModelFolder
 from vespa_colbert.files import FileDigest
-from vespa_colbert.pipeline import EmbedRequest, corpus, embedding
+from vespa_colbert.pipeline import EmbedRequest, corpus, embedding, only_schema
 
 MODEL = ModelFolder(
     path=Path("model"),
@@ -45,6 +46,25 @@ def text(place: int) -> str:
 def request(corpus_path: Path, output: Path, **more: object) -> EmbedRequest:
     given = {"corpus": corpus_path, "output": output, "model": MODEL, "schema": SCHEMA, **more}
     return EmbedRequest(**given)  # type: ignore[arg-type]
+
+
+def request_of_texts(
+    texts: Mapping[str, str], model: ModelFolder, app: Path, folder: Path, pooling: TokenPooling
+) -> EmbedRequest:
+    """Return what embeds texts into ``index`` of a folder; their corpus is written beside it.
+
+    Args:
+        texts: Id → text.
+        model: The model folder.
+        app: The package.
+        folder: Where the corpus and the index are.
+        pooling: How many vectors are left.
+    """
+    path = folder / "corpus.jsonl"
+    rows = (json.dumps({"_id": name, "text": each}) + "\n" for name, each in texts.items())
+    path.write_text("".join(rows), encoding="utf-8")
+    schema = only_schema(app)
+    return request(path, folder / "index", model=model, schema=schema, threads=1, pooling=pooling)
 
 
 def install(log: Path | None = None, *, window: int = 4, seconds: float = 0.0) -> None:

@@ -18,8 +18,9 @@ from vespa_colbert.codec import CodecOptions, ResidualCodec, read_codec, read_pl
 from vespa_colbert.errors import VespaColbertError
 from vespa_colbert.index import all_faults, build_index, open_index
 from vespa_colbert.pipeline.coded_index import write_coded_index
+from vespa_colbert.pipeline.compressed_index import compressed_index
 from vespa_colbert.pipeline.packaged_codec import codec_origin
-from vespa_colbert.pipeline.residuals import compressed_index, make_codec, plaid_index
+from vespa_colbert.pipeline.residuals import make_codec, plaid_index
 from vespa_colbert.rank import parse_expression
 
 __all__ = ["BITS", "OLD_CENTROIDS", "make_package", "make_source", "write_index_of"]

@@ -17,7 +17,8 @@ from tests.pipeline.killed_codecs import (
     write_index_of,
 )
 from vespa_colbert.codec import CodecOptions
-from vespa_colbert.pipeline.residuals import compressed_index, make_codec, plaid_index
+from vespa_colbert.pipeline.compressed_index import compressed_index
+from vespa_colbert.pipeline.residuals import make_codec, plaid_index
 
 WRITTEN = ("codec", "plaid", "index")
 OLD = CodecOptions(bits=BITS, centroids=OLD_CENTROIDS)

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from tests.app.tiny_models import write_colbert
+from tests.pipeline.embedded_corpora import request_of_texts
 from vespa_colbert.app import AppOptions, application_spec, folder_embedder, render_app
+from vespa_colbert.app.options import TokenRetrieval
 from vespa_colbert.app.residual_vectors import read_residual_vectors
 from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.codec import (
@@ -49,25 +51,29 @@ from vespa_colbert.index.join import merge_snapshots
 from vespa_colbert.pipeline import (
     EmbedRequest,
     FeedOptions,
+    ProofOptions,
     Searcher,
     Shard,
     append_corpus,
     embed,
+    feed_corpus,
     only_schema,
     open_feed,
+    prove,
 )
 from vespa_colbert.pipeline.candidates import Finding
 from vespa_colbert.pipeline.coded_index import write_coded_index
+from vespa_colbert.pipeline.compressed_index import compressed_index
 from vespa_colbert.pipeline.embed_request import index_origin
 from vespa_colbert.pipeline.residuals import (
     coded_field,
-    compressed_index,
     make_codec,
     plaid_index,
     residual_feed,
 )
 from vespa_colbert.rank import fused, parse_expression, residuals
-from vespa_colbert.tensor import CellType
+from vespa_colbert.tensor import CellType, TensorType
+from vespa_colbert.verify import Rung, Verdict
 from vespa_colbert.vespa_java import VespaJava
 
 FIELD, PROFILE = "colbert_residual", "max_sim_residual"
@@ -119,18 +125,8 @@ def make(folder: Path, model: ModelFolder, factor: float = 1.0) -> Made:
     pooling = TokenPooling(factor=factor)
     embeddings = "client" if pooling.is_active else "server"
     app = package(model, folder / "float", None, embeddings=embeddings)
-    rows = ({"_id": f"d{place}", "text": text} for place, text in enumerate(TEXTS))
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
-    (folder / "corpus.jsonl").write_text(lines, encoding="utf-8")
-    request = EmbedRequest(
-        corpus=folder / "corpus.jsonl",
-        model=model,
-        schema=only_schema(app),
-        output=folder / "index",
-        threads=1,
-        pooling=pooling,
-    )
-    embed(request)
+    texts = {f"d{place}": text for place, text in enumerate(TEXTS)}
+    embed(request_of_texts(texts, model, app, folder, pooling))
     make_codec(folder / "index", folder / "codec", CodecOptions(bits=2, centroids=4))
     made = Made(folder=folder, model=model, app=package(model, folder / "app", folder / "codec"))
     write_coded_index(compressed_index(made.index, made.codec), made.coded, made.app)
@@ -214,7 +210,7 @@ def test_it_ranks_as_evaluate_ranks_the_same_codes(made: Made, tmp_path: Path) -
 
     derived = derive_index(
         read_corpus(made.corpus),
-        coded_field(made.app, schema, made.codec),
+        coded_field(made.app, made.codec, made.model),
         stored,
         tmp_path,
         origin=index_origin(made.model, schema),
@@ -261,6 +257,29 @@ def test_plaid_s_index_is_kept_as_it_is(made: Made, tmp_path: Path) -> None:
         Searcher(made.app, each, made.model, threads=1) for each in (index.path, other.path)
     ]
     assert found(searchers[0]) == found(searchers[1])
+
+
+def test_bfloat16_vectors_of_several_segments_are_coded(model: ModelFolder, tmp_path: Path) -> None:
+    options = AppOptions(cell_types=(CellType.BFLOAT16,), dims=(16,))
+    spec = application_spec(folder_embedder(model), options)
+    app = render_app(spec, tmp_path / "app", parse=parse_expression).path
+    texts = {f"d{place}": text for place, text in enumerate(TEXTS)}
+    given = request_of_texts(dict(list(texts.items())[:3]), model, app, tmp_path, TokenPooling())
+    embed(given)
+    append_corpus(request_of_texts(texts, model, app, tmp_path, TokenPooling()))
+    codec = make_codec(given.output, tmp_path / "codec", CodecOptions(bits=4, centroids=4))
+    source = compressed_index(given.output, tmp_path / "codec")
+    assert source.local is not None
+    assert len(source.local.snapshot.segments) == 2
+
+    (rows,) = open_index(given.output).tensors.values()
+    assert rows.type.cell_type is CellType.BFLOAT16
+    coded = list(source.documents())
+    assert len(coded) == len(TEXTS)
+    for place, codes in enumerate(coded):
+        wanted = codec.encode(unit_vectors(rows.document(place).values, codec.dim))
+        assert codes.centroids.tolist() == wanted.centroids.tolist()
+        assert codes.residuals.tobytes() == wanted.residuals.tobytes()
 
 
 def test_deleted_documents_are_not_coded(made: Made, tmp_path: Path) -> None:
@@ -343,6 +362,47 @@ def test_a_package_with_another_codec_is_refused(made: Made, tmp_path: Path) -> 
         Searcher(made.folder / "float", made.coded, made.model, threads=1)
 
 
+def test_a_package_one_of_whose_profiles_has_other_weights_is_refused(
+    made: Made, tmp_path: Path
+) -> None:
+    app = shutil.copytree(made.app, tmp_path / "app")
+    (path,) = (app / "schemas").glob("*.sd")
+    before, found, after = path.read_text(encoding="utf-8").partition("function token_residuals()")
+    assert "function token_residuals()" in after, "it is not the only profile"
+    path.write_text(before + found + after.replace("f(bucket)(", "f(bucket)(2 * ", 1))
+
+    with pytest.raises(SpecError, match="its rank profiles have other weights than"):
+        Searcher(app, made.coded, made.model, threads=1)
+
+
+def test_vectors_are_coded_by_a_codec_of_their_own_model(made: Made, tmp_path: Path) -> None:
+    write_codec(replace(read_codec(made.codec), model="f" * 64), tmp_path / "codec")
+    app = package(made.model, tmp_path / "app", tmp_path / "codec")
+    with pytest.raises(SpecError, match=r"made with model \w+…, the codec was trained on .* f{12}"):
+        coded_field(app, tmp_path / "codec", made.model)
+    narrow = replace(made.model, embedder=replace(made.model.embedder, dim=8))
+    with pytest.raises(SpecError, match="expected a model of 16 components or more, got .* of 8"):
+        coded_field(made.app, made.codec, narrow)
+
+
+def test_an_index_that_embed_feeds_is_of_the_package_s_codec(made: Made, tmp_path: Path) -> None:
+    codec = read_codec(made.codec)
+    write_codec(replace(codec, weights=codec.weights * np.float32(0.5)), tmp_path / "codec")
+    other = package(made.model, tmp_path / "app", tmp_path / "codec")
+    feed, index = tmp_path / "feed.jsonl", open_index(made.coded)
+
+    def fed(app: Path, given: Path | None) -> int:
+        schema = only_schema(app)
+        return feed_corpus(index, feed, namespace="n", schema=schema, application=given)
+
+    with pytest.raises(SpecError, match="have other weights than the index"):
+        fed(other, other)
+    with pytest.raises(SpecError, match="name the package whose codec"):
+        fed(made.app, None)
+    assert not feed.exists()
+    assert fed(made.app, made.app) == len(TEXTS)
+
+
 def test_another_model_is_refused(made: Made) -> None:
     files = {each: replace(digest, sha256="f" * 64) for each, digest in made.model.files.items()}
     other = replace(made.model, files=files)
@@ -389,15 +449,30 @@ def test_what_has_no_vectors_is_not_coded_nor_searched(made: Made, tmp_path: Pat
         searcher.search(QUERY, "max_sim_float")
 
 
+def test_documents_are_not_found_by_a_field_that_is_in_another_index(
+    made: Made, tmp_path: Path
+) -> None:
+    app = package(made.model, tmp_path / "app", made.codec, token_retrieval=TokenRetrieval())
+    write_coded_index(compressed_index(made.index, made.codec), tmp_path / "coded", app)
+    searcher = Searcher(app, tmp_path / "coded", made.model, threads=1)
+
+    for by in ("query", "nearest", "scan", "graph"):
+        match = (
+            "rank profile token_retrieval_float: finds documents by colbert_float, which the "
+            "index .*coded does not have"
+        )
+        with pytest.raises(UnknownFeatureError, match=match):
+            searcher.search(QUERY, "token_retrieval_float", finding=Finding(by=by))
+
+
 def embedding(made: Made, output: Path, codec: Path | None) -> EmbedRequest:
-    schema = only_schema(made.app)
     return EmbedRequest(
         corpus=made.corpus,
         model=made.model,
-        schema=schema,
+        schema=only_schema(made.app),
         output=output,
         threads=1,
-        coded=None if codec is None else coded_field(made.app, schema, codec),
+        coded=None if codec is None else coded_field(made.app, codec, made.model),
     )
 
 
@@ -491,6 +566,53 @@ def test_what_is_appended_must_be_of_the_same_kind(made: Made, tmp_path: Path) -
     embed(embedding(made, vectors, None))
     with pytest.raises(IndexFolderError, match="made with codec nothing said"):
         append_corpus(replace(given, output=vectors))
+
+
+class Unasked(VespaJava):
+    """Vespa's Java where there is no case to ask it about."""
+
+    def versions(self) -> dict[str, str]:
+        return {}
+
+    def function_arguments(self, *_where: object) -> dict[str, TensorType]:
+        return {}
+
+
+def test_codes_of_documents_are_no_rows_that_were_checked(made: Made) -> None:
+    searcher = Searcher(made.app, made.coded, made.model, threads=1)
+
+    report = prove(searcher, Unasked(), {}, ProofOptions(queries=0))
+
+    rungs = {each.name: each for each in report.rungs}
+    codes = rungs["rows, residuals"]
+    assert (codes.verdict, codes.cases) == (Verdict.NOT_CHECKED, 0)
+    assert codes.note == (
+        "colbert_residual: codes, which Vespa does not make: their scores alone are compared"
+    )
+    assert {each.verdict for each in report.rungs} == {Verdict.NOT_CHECKED}
+    assert not report.passed
+    vectors = Searcher(made.folder / "float", made.index, made.model, threads=1)
+    report = prove(vectors, Unasked(), {}, ProofOptions(queries=0, documents=0))
+    assert "rows, residuals" not in {each.name for each in report.rungs}
+
+
+@pytest.mark.parametrize(("verdict", "pairs"), [(Verdict.PASSED, 10), (Verdict.NOT_CHECKED, 50)])
+def test_an_expression_that_was_proved_is_compared_on_fewer_pairs_after_that(
+    made: Made, monkeypatch: pytest.MonkeyPatch, verdict: Verdict, pairs: int
+) -> None:
+    searcher = Searcher(made.folder / "float", made.index, made.model, threads=1)
+    asked: dict[str, int] = {}
+
+    def compared(_searcher: object, _java: object, job: Any, sample: Any) -> Rung:
+        asked[job.name] = sample.pairs
+        rung: Rung = job.not_checked("never asked")
+        return replace(rung, verdict=verdict)
+
+    monkeypatch.setitem(prove.__globals__, "_score_rung", compared)
+    prove(searcher, Unasked(), {}, ProofOptions(queries=0, documents=0, pairs=50))
+
+    assert asked["score, max_sim_float first-phase"] == 50
+    assert asked["score, rerank_float second-phase"] == pairs
 
 
 @pytest.mark.slow  # a JVM is started for it alone

@@ -12,7 +12,7 @@ from tests.killed_processes import as_nobody, ask
 from tests.pipeline.embedded_corpora import request, write_corpus
 from vespa_colbert.index import Document, build_index
 from vespa_colbert.pipeline import embed as embed_index
-from vespa_colbert.pipeline.corpus import survey_corpus
+from vespa_colbert.pipeline.survey import survey_corpus
 
 DOCUMENTS, WINDOW = 12, 4
 

@@ -33,6 +33,7 @@ from vespa_colbert.pipeline import (
     embed_with_ray,
     embedding,
 )
+from vespa_colbert.pipeline.survey import survey_corpus
 
 BAD = ("no json", '{"_id": "d0", "text": "again"}', '{"_id": "x"}', "\xff")
 
@@ -166,6 +167,21 @@ def test_what_vespa_would_refuse_is_a_bad_line_before_anything_is_embedded(
     assert found(given.output) == stored(5)
     assert [each.line for each in done.skipped] == [2, 3]
     assert "its id has U+0001" in done.skipped[1].reason
+
+
+def test_a_line_that_goes_bad_while_its_corpus_is_embedded_ends_it(
+    tmp_path: Path, encoder: Path
+) -> None:
+    path = write_corpus(tmp_path / "c.jsonl", 5)
+    given = request(path, tmp_path / "index", on_error="skip")
+    survey = survey_corpus(given)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:2], "no json", *lines[3:]]))
+
+    with pytest.raises(CollectionError, match="line 3: expected a JSON object"):
+        corpus.embed_slice(given, survey)
+
+    assert not given.output.exists()
 
 
 def test_a_corpus_without_a_good_line_is_told_with_its_first_fault(tmp_path: Path) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.app.tiny_models import write_colbert
+from tests.pipeline.embedded_corpora import request_of_texts
 from vespa_colbert.app import AppOptions, application_spec, folder_embedder, render_app
 from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.embedder import LocalEmbedder
@@ -24,7 +24,6 @@ from vespa_colbert.pipeline import (
     append_corpus,
     embed,
     embed_corpus,
-    only_schema,
     open_feed,
     prove,
 )
@@ -56,16 +55,7 @@ def request(
     app = render_app(
         application_spec(folder_embedder(model), options), folder / "app", parse=parse_expression
     ).path
-    lines = (json.dumps({"_id": name, "text": text}) for name, text in TEXTS.items())
-    (folder / "corpus.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    return EmbedRequest(
-        corpus=folder / "corpus.jsonl",
-        model=model,
-        schema=only_schema(app),
-        output=folder / "index",
-        threads=1,
-        pooling=pooling,
-    )
+    return request_of_texts(TEXTS, model, app, folder, pooling)
 
 
 def test_the_index_and_the_feed_hold_pooled_vectors(

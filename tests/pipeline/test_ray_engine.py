@@ -62,14 +62,13 @@ def test_ray_makes_the_index_that_one_process_makes(tmp_path: Path, is_coded: bo
     corpus.write_text("\n".join(lines), encoding="utf-8")
 
     def request(name: str) -> EmbedRequest:
-        schema = only_schema(app)
         return EmbedRequest(
             corpus=corpus,
             model=model,
-            schema=schema,
+            schema=only_schema(app),
             output=tmp_path / name,
             threads=1,
-            coded=coded_field(app, schema, codec) if is_coded else None,
+            coded=coded_field(app, codec, model) if is_coded else None,
         )
 
     (tmp_path / "request").write_bytes(pickle.dumps(request("by-ray")))

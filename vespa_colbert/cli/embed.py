@@ -26,7 +26,6 @@ from vespa_colbert.cli.options import (
 from vespa_colbert.errors import SpecError
 
 if TYPE_CHECKING:
-    from vespa_colbert.evaluate import CodedField
     from vespa_colbert.pipeline import Embedded, EmbedRequest, ShardEmbedded
     from vespa_colbert.recipe import Recipe
 
@@ -104,25 +103,26 @@ def command(
     """
     from vespa_colbert.export import is_dense_folder, read_model_folder
     from vespa_colbert.pipeline import EmbedRequest, corpus_file, only_schema
+    from vespa_colbert.pipeline.residuals import coded_field
 
     said = load_recipe(recipe)
     folder, package = model or said.export.output, application or said.app.output
     if is_dense_folder(folder):
         _write_vectors(said, folder, corpus, output, runtime, dense or {})
         return
-    if dense:
-        raise SpecError(f"{folder}: --role and --dims go with the model folder of a dense model")
+    _check_flags(folder, dense, codec, index_only=index_only)
     with corpus_file(needed(corpus or said.corpus.path, "the corpus", "corpus.path")) as source:
+        made_by = read_model_folder(folder)
         request = EmbedRequest(
             corpus=source,
-            model=read_model_folder(folder),
+            model=made_by,
             schema=only_schema(package),
             output=output or said.index.output,
             threads=said.index.threads,
             on_error=on_error,
             pooling=pooling_of(said, pool_factor, protected_tokens),
             runtime=runtime,
-            coded=_coded(package, codec, index_only=index_only),
+            coded=None if codec is None else coded_field(package, codec, made_by),
         )
         path = None if index_only else feed or said.index.feed
         made = _made(request, path, shard, engine)
@@ -130,20 +130,12 @@ def command(
     _tell(made, path, operations, as_json=as_json)
 
 
-def _coded(package: Path, codec: Path | None, *, index_only: bool) -> CodedField | None:
-    """Return the field of residuals that the index is to hold, if a codec is named.
-
-    Raises:
-        SpecError: If the package has another codec, or a feed is to be written too.
-    """
-    from vespa_colbert.pipeline import only_schema
-    from vespa_colbert.pipeline.residuals import coded_field
-
-    if codec is None:
-        return None
-    if not index_only:
+def _check_flags(model: Path, dense: Given | None, codec: Path | None, *, index_only: bool) -> None:
+    """Return nothing if what is asked can be had of a model of token vectors."""
+    if dense:
+        raise SpecError(f"{model}: --role and --dims go with the model folder of a dense model")
+    if codec is not None and not index_only:
         raise SpecError("--codec: embed with --index-only, then feed the index: vespa-colbert feed")
-    return coded_field(package, only_schema(package), codec)
 
 
 def _write_vectors(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from vespa_colbert.cli.console import Console, print_json, print_line
+from vespa_colbert.cli.embed import OnErrorOption, tell_skipped
 from vespa_colbert.cli.options import (
     AppOption,
     JsonFlag,
@@ -23,7 +24,6 @@ from vespa_colbert.cli.options import (
 from vespa_colbert.errors import IndexFolderError, SpecError
 
 if TYPE_CHECKING:
-    from vespa_colbert.evaluate import CodedField
     from vespa_colbert.index.manifest import IndexManifest
     from vespa_colbert.recipe import Recipe
 
@@ -35,8 +35,14 @@ app = typer.Typer(
     """,
 )
 
-IndexArgument = Annotated[
+IndexArgument: TypeAlias = Annotated[
     Path | None, typer.Argument(help="The local index; that of the recipe else.")
+]
+CorpusOption: TypeAlias = Annotated[
+    Path | None, typer.Option("--corpus", help="JSON lines, or a BEIR folder; - for stdin.")
+]
+CodecOption: TypeAlias = Annotated[
+    Path | None, typer.Option("--codec", help="Codes what goes to residuals; the recipe's.")
 ]
 
 
@@ -109,21 +115,14 @@ def delete(
 @app.command()
 def append(
     index: IndexArgument = None,
-    corpus: Annotated[
-        Path | None, typer.Option("--corpus", help="JSON lines, or a BEIR folder; - for stdin.")
-    ] = None,
+    corpus: CorpusOption = None,
     application: AppOption = None,
     model: ModelOption = None,
-    on_error: Annotated[
-        Literal["fail", "skip"],
-        typer.Option("--on-error", help="Of bad lines: skip lists them in INDEX.skipped.jsonl."),
-    ] = "fail",
+    on_error: OnErrorOption = "fail",
     runtime: RuntimeOption = "onnxruntime",
     pool_factor: PoolFactorOption = None,
     protected_tokens: ProtectedTokensOption = None,
-    codec: Annotated[
-        Path | None, typer.Option("--codec", help="Codes what goes to residuals; the recipe's.")
-    ] = None,
+    codec: CodecOption = None,
     recipe: RecipeOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -131,23 +130,25 @@ def append(
 
     Example: vespa-colbert index append output/index --corpus more.jsonl -a output/app
     """
-    from vespa_colbert.cli.embed import tell_skipped
     from vespa_colbert.export import read_model_folder
     from vespa_colbert.index.manifest import read_manifest
     from vespa_colbert.pipeline import EmbedRequest, append_corpus, corpus_file, only_schema
+    from vespa_colbert.pipeline.residuals import coded_field
 
     said = load_recipe(recipe)
+    output, package = index or said.index.output, application or said.app.output
+    taken, made_by = _codec(output, codec, said), read_model_folder(model or said.export.output)
     with corpus_file(needed(corpus or said.corpus.path, "the corpus", "corpus.path")) as source:
         request = EmbedRequest(
             corpus=source,
-            model=read_model_folder(model or said.export.output),
-            schema=only_schema(application or said.app.output),
-            output=index or said.index.output,
+            model=made_by,
+            schema=only_schema(package),
+            output=output,
             threads=said.index.threads,
             on_error=on_error,
             pooling=pooling_of(said, pool_factor, protected_tokens),
             runtime=runtime,
-            coded=_coded(index or said.index.output, application, codec, said),
+            coded=None if taken is None else coded_field(package, taken, made_by),
         )
         done = append_corpus(request, reporter=Console())
     tell_skipped(done)
@@ -155,26 +156,18 @@ def append(
     _tell(done.path, read_manifest(done.path), state, as_json=as_json)
 
 
-def _coded(
-    index: Path, application: Path | None, codec: Path | None, said: Recipe
-) -> CodedField | None:
-    """Return the field of residuals of an index, with the codec that codes what goes there.
+def _codec(index: Path, given: Path | None, said: Recipe) -> Path | None:
+    """Return the codec of what goes to an index of residuals; none for one of vectors.
 
     Raises:
-        SpecError: If a codec is named for an index of vectors, or the package has another one.
+        SpecError: If a codec is named for an index of vectors.
     """
     from vespa_colbert.index.manifest import read_manifest
-    from vespa_colbert.pipeline import only_schema
-    from vespa_colbert.pipeline.residuals import coded_field
 
     is_coded = read_manifest(index).is_coded
-    if codec is not None and not is_coded:
+    if given is not None and not is_coded:
         raise SpecError(f"{index}: holds vectors and no residuals; leave out --codec")
-    chosen = codec or said.tokens.residual
-    if not is_coded or chosen is None:
-        return None
-    package = application or said.app.output
-    return coded_field(package, only_schema(package), chosen)
+    return given or said.tokens.residual if is_coded else None
 
 
 @app.command()

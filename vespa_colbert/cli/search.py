@@ -73,11 +73,9 @@ def command(
 
     Example: vespa-colbert search "how do I open a file?" -p max_sim_float -n 3
     """
-    from vespa_colbert.recipe import search_profile
-
     said = load_recipe(recipe)
     searcher = open_searcher(said, application, index, model)
-    name = profile or search_profile(said, searcher.schema.profile_names)
+    name = profile or _profile(said, searcher)
     chosen = _finding(finding or {})
     found = searcher.search(text, name, hits=hits or said.search.hits, finding=chosen)
     if as_json:
@@ -101,6 +99,15 @@ def command(
         print_line(f"     {' '.join(text.split())[:100]}")
         if shown := strongest(searcher.matched_tokens(text, name, hit)):
             print_line(f"     {shown}")
+
+
+def _profile(said: Recipe, searcher: Searcher) -> str:
+    """Return the profile of a search that names none."""
+    from vespa_colbert.app.variants.residual import FIELD
+    from vespa_colbert.recipe import search_profile
+
+    names, held = searcher.schema.profile_names, set(searcher.index.tensors)
+    return search_profile(said, names, residuals_alone=held == {FIELD})
 
 
 def _finding(given: Given) -> Finding:

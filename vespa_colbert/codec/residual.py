@@ -46,8 +46,8 @@ SHORTENED = 0.01
 EXPONENT = np.uint32(0x7F80_0000)
 """The bits of a float32 that say which power of 2 it reaches."""
 
-LEAST_HALF, LARGEST_HALF = np.float32(2.0**-14), np.float32(65504.0)
-"""Between them float16 has eleven bits."""
+LEAST_HALF, INFINITE_HALF = np.float32(2.0**-14), np.float32(65520.0)
+"""From the first on float16 has eleven bits; the second is rounded to infinity."""
 
 LEAST_NORM = 1e-12
 """What a vector is divided by at least. Source: torch.nn.functional.normalize."""
@@ -129,14 +129,13 @@ class ResidualCodec:
             vectors: (token, dim) float32, of length 1.
 
         Raises:
-            ArrayError: If they have another width, or one holds NaN.
+            ArrayError: If they have another width, or one holds what float16 has no number for.
 
         Source: ResidualCodec.compress, colbert-ai 501c29d: vectors are rounded to float16 before.
         """
         check_array(vectors, "token vectors", dtype=np.float32, shape=(None, self.dim))
         codes = np.empty(len(vectors), np.int32)
         residuals = np.empty((len(vectors), self.width), np.uint8)
-
         panels = self._panels
 
         def serve(blocks: Iterator[slice]) -> None:
@@ -267,15 +266,14 @@ def round_to_halves(
         room: (token, dim) float32, to compute in.
 
     Raises:
-        ArrayError: If a value is not finite.
+        ArrayError: If a value is NaN, or too large for float16.
     """
     largest = np.abs(vectors, out=room).max(initial=0.0)
-    if not np.isfinite(largest):
-        raise ArrayError("token vectors: expected finite values, got NaN or infinity")
-    if largest > LARGEST_HALF:
-        with np.errstate(over="ignore"):
-            halves[:] = vectors.astype(np.float16)
-        return
+    if not largest < INFINITE_HALF:  # NaN, too
+        raise ArrayError(
+            f"token vectors: expected finite values below {INFINITE_HALF:.0f}, as float16 holds "
+            f"them, got {largest}"
+        )
     powers = np.bitwise_and(vectors.view(np.uint32), EXPONENT, out=room.view(np.uint32))
     np.maximum(powers, LEAST_HALF.view(np.uint32), out=powers)  # what is smaller has fewer bits
     room *= np.float32(1.5 * 2**13)

@@ -121,12 +121,7 @@ def train_codecs(
     halves = sample[generator.permutation(len(sample))].astype(np.float16).astype(np.float32)
     apart = max(1, int(min(HELD_OUT * len(halves), MOST_HELD_OUT)))
     trained, held_out = halves[:-apart], halves[-apart:]
-    if options.centroids > len(trained):
-        raise SpecError(
-            f"--centroids: expected at most {len(trained)}, the vectors that there are to train "
-            f"on, got {options.centroids}; leave it out for as many as PLAID takes"
-        )
-    count = options.centroids or min(centroids_for(tokens or len(sample)), len(trained))
+    count = _centroid_count(options, len(trained), tokens or len(sample))
     centroids = k_means(
         trained, count, iterations=options.iterations, generator=generator, progress=progress
     )
@@ -143,6 +138,25 @@ def train_codecs(
         )
         for each, (cutoffs, weights) in measured.items()
     }
+
+
+def _centroid_count(options: CodecOptions, trained: int, tokens: int) -> int:
+    """Return how many centroids there are to be.
+
+    Args:
+        options: What was chosen.
+        trained: Vectors to train on.
+        tokens: Token vectors of the whole collection.
+
+    Raises:
+        SpecError: If more are asked for than there are vectors.
+    """
+    if options.centroids > trained:
+        raise SpecError(
+            f"--centroids: expected at most {trained}, the vectors that there are to train on, got "
+            f"{options.centroids}; leave it out for as many as PLAID takes"
+        )
+    return options.centroids or min(centroids_for(tokens), trained)
 
 
 def buckets(

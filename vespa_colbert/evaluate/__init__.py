@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from vespa_colbert.evaluate.coded_field import CodedField
 from vespa_colbert.evaluate.derived_index import derive_index, document_texts
 from vespa_colbert.evaluate.evaluation import (
     Difference,
@@ -32,7 +31,6 @@ from vespa_colbert.evaluate.stored_vectors import (
 from vespa_colbert.evaluate.systems import StoredField, System
 
 __all__ = [
-    "CodedField",
     "CollectionFiles",
     "Difference",
     "Evaluated",

@@ -8,17 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vespa_colbert.app.schema import Schema
 from vespa_colbert.errors import IndexFolderError
-from vespa_colbert.evaluate.coded_field import CodedField, CodedFile
-from vespa_colbert.index import Document, LocalIndex, embedded_fields
-from vespa_colbert.index.embedding import Embed, EmbeddedField, FieldCells, derived_texts
-from vespa_colbert.index.rows import ContextRows, DocumentRows
+from vespa_colbert.index import CodedField, Document, LocalIndex, embedded_fields
+from vespa_colbert.index.embedding import Embed, EmbeddedField, derived_texts
+from vespa_colbert.index.rows import DocumentRows, Rows
+from vespa_colbert.index.segment import FieldPart
 
 __all__ = ["derive_index", "document_texts", "token_fields"]
 
@@ -31,47 +30,44 @@ class _FieldFile:
     """The cells of one field while they are written.
 
     Attributes:
-        embedded: The field.
-        path: Where its cells go.
+        filled: The field.
+        path: Where its cells go; the number of each row, where it has one, goes beside them.
     """
 
-    embedded: EmbeddedField
+    filled: EmbeddedField | CodedField
     path: Path
     _lengths: list[NDArray[np.int64]] = field(default_factory=list)
-    _contexts: list[NDArray[np.int64]] = field(default_factory=list)
-    _dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.float32))
 
     def add(self, documents: Sequence[Document], embed: Embed) -> None:
         """Write the cells of some documents."""
-        cells = FieldCells(embedded=self.embedded)
+        cells = self.filled.cells()
         for document in documents:
             cells.add(document.fields, embed)
-        rows = cells.rows()
-        self._lengths.append(np.diff(rows.offsets))
-        self._dtype = rows.values.dtype
-        if isinstance(rows, ContextRows):
-            self._contexts.append(rows.numbers)
-        with self.path.open("ab") as stream:
-            stream.write(np.ascontiguousarray(rows.values).tobytes())
+        part = FieldPart.of(cells.rows())
+        self._lengths.append(part.lengths)
+        for path, array in ((self.path, part.values), (self._numbers, part.numbers)):
+            with path.open("ab") as stream:
+                stream.write(np.ascontiguousarray(array).tobytes())
 
-    def rows(self) -> DocumentRows | ContextRows:
+    @property
+    def _numbers(self) -> Path:
+        return self.path.with_suffix(".numbers")
+
+    def rows(self) -> Rows:
         """Return the rows of all documents, their cells on disk.
 
         Raises:
             IndexFolderError: If no document has what the field embeds.
         """
-        if not self.path.stat().st_size:
+        kind = self.filled.kind
+        lengths = np.concatenate([np.zeros(1, np.int64), *self._lengths])
+        if not lengths.any():
             raise IndexFolderError(
-                f"field {self.embedded.name}: expected documents with what it embeds, got none"
+                f"field {self.filled.name}: expected documents with what it embeds, got none"
             )
-        inner = self.embedded.inner_type
-        values = np.asarray(np.memmap(self.path, self._dtype, "r")).reshape(-1, *inner.shape)
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(self._lengths))])
-        rows = DocumentRows(type=inner, offsets=offsets, values=values)
-        if not (outer := self.embedded.statement.dimension):
-            return rows
-        contexts = np.concatenate(self._contexts)
-        return ContextRows(type=self.embedded.type, outer=outer, rows=rows, numbers=contexts)
+        values = np.asarray(np.memmap(self.path, kind.dtype, "r")).reshape(-1, *kind.inner.shape)
+        rows = DocumentRows(type=kind.inner, offsets=np.cumsum(lengths), values=values)
+        return kind.rows(rows, np.fromfile(self._numbers, kind.numbers_dtype))
 
 
 def token_fields(schema: Schema) -> dict[str, EmbeddedField]:
@@ -110,16 +106,14 @@ def derive_index(
     Raises:
         IndexFolderError: If no document has what a field embeds.
     """
-    fields: dict[str, _FieldFile | CodedFile]
+    known: Mapping[str, EmbeddedField | CodedField]
     if isinstance(filled, CodedField):
-        schema, path = filled.schema, folder / f"{filled.name}.cells"
-        fields = {filled.name: CodedFile(coded=filled, path=path)}
+        schema, known = filled.schema, {filled.name: filled}
     else:
-        schema = filled
-        fields = {
-            name: _FieldFile(embedded=each, path=folder / f"{name}.cells")
-            for name, each in token_fields(schema).items()
-        }
+        schema, known = filled, token_fields(filled)
+    fields = {
+        name: _FieldFile(filled=each, path=folder / f"{name}.cells") for name, each in known.items()
+    }
     for start in range(0, len(documents), BLOCK):
         block = documents[start : start + BLOCK]
         for each in fields.values():

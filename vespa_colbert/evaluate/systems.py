@@ -26,7 +26,7 @@ class StoredField:
         bytes: Bytes of a document's attribute on a content node, on average: cells, labels, what
             Vespa's store adds, and the graph where there is one.
         disk_bytes: Bytes of a document's cells as they were written to disk here, on average, the
-            numbers of centroids with them; 0 where nobody wrote them.
+            numbers of centroids or contexts with them; 0 where nobody wrote them.
     """
 
     name: str

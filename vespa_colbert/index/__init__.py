@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vespa_colbert.index.coded_field import CodedField
 from vespa_colbert.index.collection import (
     Document,
     Query,
@@ -32,6 +33,7 @@ from vespa_colbert.index.store import (
 from vespa_colbert.index.writer import IndexWriter, write_index
 
 __all__ = [
+    "CodedField",
     "CodedRows",
     "ContextRows",
     "Document",

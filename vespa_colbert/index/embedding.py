@@ -19,7 +19,8 @@ from vespa_colbert.index.indexing import (
     read_embed_statement,
     read_text_statement,
 )
-from vespa_colbert.index.rows import ContextRows, DocumentRows
+from vespa_colbert.index.manifest import FieldKind
+from vespa_colbert.index.rows import DocumentRows, Rows
 from vespa_colbert.tensor import CellType, TensorType, cells_of
 
 __all__ = [
@@ -51,6 +52,15 @@ class EmbeddedField:
     name: str
     type: TensorType
     statement: EmbedStatement
+
+    @property
+    def kind(self) -> FieldKind:
+        """What an index says of it."""
+        return FieldKind(type=self.type, outer=self.statement.dimension)
+
+    def cells(self) -> FieldCells:
+        """Return its cells, of no document yet."""
+        return FieldCells(embedded=self)
 
     @property
     def inner_type(self) -> TensorType:
@@ -97,17 +107,14 @@ class FieldCells:
             count += len(cells)
         self._lengths.append(count)
 
-    def rows(self) -> DocumentRows | ContextRows:
+    def rows(self) -> Rows:
         """Return the rows of all documents."""
         inner = self.embedded.inner_type
         empty = np.zeros((0, *inner.shape), inner.cell_type.dtype)
         values = np.concatenate([empty, *self._cells], axis=0)
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(self._lengths, dtype=np.int64)])
         rows = DocumentRows(type=inner, offsets=offsets, values=values)
-        if not (outer := self.embedded.statement.dimension):
-            return rows
-        contexts = np.array(self._contexts, np.int64)
-        return ContextRows(type=self.embedded.type, outer=outer, rows=rows, numbers=contexts)
+        return self.embedded.kind.rows(rows, np.array(self._contexts, np.int64))
 
 
 def tensor_fields(schema: Schema) -> list[Field]:

@@ -95,14 +95,26 @@ class Feed:
             CollectionError: If Vespa would refuse one.
         """
         for position, document in enumerate(self.documents):
-            put = document_id(
-                document.id,
-                namespace=self.fields.namespace,
-                document_type=self.fields.document_type,
-                group=self._group(document),
-            )
-            texts = dict(self._texts(document))
-            yield Operation(self, position, document, {"put": put, "fields": texts})
+            yield self.operation(position, document)
+
+    def operation(self, position: int, document: Document) -> Operation:
+        """Return the operation of one document, its tensors not made yet.
+
+        Args:
+            position: Its place in the corpus, from 0.
+            document: What is put.
+
+        Raises:
+            CollectionError: If Vespa would refuse it.
+        """
+        put = document_id(
+            document.id,
+            namespace=self.fields.namespace,
+            document_type=self.fields.document_type,
+            group=self._group(document),
+        )
+        texts = dict(self._texts(document))
+        return Operation(self, position, document, {"put": put, "fields": texts})
 
     def _group(self, document: Document) -> str:
         """Return whose document it is.

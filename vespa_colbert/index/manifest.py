@@ -78,6 +78,11 @@ class FieldKind:
         return ContextRows if self.outer else None
 
     @property
+    def numbers_dtype(self) -> np.dtype[Any]:
+        """Of the numbers, of which there are none where rows have none."""
+        return np.dtype(np.int64) if self.numbered is None else self.numbered.DTYPE
+
+    @property
     def inner(self) -> TensorType:
         """Type of the rows without their numbers."""
         return self.type if self.numbered is None else self.type.without(self._dimension)

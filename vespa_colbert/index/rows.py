@@ -77,10 +77,18 @@ class DocumentRows:
         Raises:
             ArrayError: If there is no such document.
         """
+        return Tensor.rows(self.type, self._cells(self.values[self.part(position)]))
+
+    def part(self, position: int) -> slice:
+        """Return which rows are those of one document.
+
+        Raises:
+            ArrayError: If there is no such document.
+        """
         if not 0 <= position < len(self):
             self._check_positions(np.array([position]))
-        start, end = self.offsets[position], self.offsets[position + 1]
-        return Tensor.rows(self.type, self._cells(self.values[start:end]))
+        start, end = self.offsets[position : position + 2].tolist()
+        return slice(start, end)
 
     def _check_positions(self, positions: NDArray[np.int64]) -> None:
         if len(positions) and not 0 <= positions.min() <= positions.max() < len(self):
@@ -181,16 +189,16 @@ class NumberedRows(ABC):
         Raises:
             ArrayError: If there is no such document.
         """
-        cells = self.rows.document(position).values
-        part = slice(int(self.offsets[position]), int(self.offsets[position + 1]))
-        offsets = np.array([0, len(cells)], np.int64)
+        part = self.rows.part(position)
+        offsets = np.array([0, part.stop - part.start], np.int64)
         rows = DocumentRows(type=self.rows.type, offsets=offsets, values=self.values[part])
-        one = replace(self, rows=rows, numbers=self.numbers[part])
+        numbers = self.numbers[part]
+        tokens = replace(self, rows=rows, numbers=numbers).tokens
         # A document has few of the numbers that there may be: tens of thousands of centroids.
-        used, places = np.unique(one.numbers, return_inverse=True)
-        codes = np.stack(self._ordered(places.reshape(-1), one.tokens), axis=1)
-        labels = self._ordered(tuple(map(str, used.tolist())), _labels_up_to(one.tokens))
-        return Tensor(self.type, codes, labels, cells)
+        used, places = np.unique(numbers, return_inverse=True)
+        codes = np.stack(self._ordered(places.reshape(-1), tokens), axis=1)
+        labels = self._ordered(tuple(map(str, used.tolist())), _labels_up_to(tokens))
+        return Tensor(self.type, codes, labels, rows.cells)
 
 
 def _labels_up_to(numbers: NDArray[Any]) -> tuple[str, ...]:

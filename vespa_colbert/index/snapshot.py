@@ -98,8 +98,7 @@ class Snapshot:
     def _joined(self, name: str, parts: Sequence[Rows]) -> Rows:
         kind = self.manifest.fields[name]
         values = [np.zeros((0, *kind.inner.shape), kind.dtype)]
-        dtype = np.int64 if kind.numbered is None else kind.numbered.DTYPE
-        lengths, numbers = [np.zeros(0, np.int64)], [np.zeros(0, dtype)]
+        lengths, numbers = [np.zeros(0, np.int64)], [np.zeros(0, kind.numbers_dtype)]
         for segment, rows in zip(self.segments, parts, strict=True):
             counts = np.diff(rows.offsets)
             is_kept = np.repeat(~segment.deleted, counts)

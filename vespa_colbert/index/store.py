@@ -148,11 +148,7 @@ def field_kinds(schema: Schema) -> dict[str, FieldKind]:
         IndexFolderError: If there is none.
     """
     known = embedded_fields(schema).items()
-    kinds = {
-        name: FieldKind(type=each.type, outer=each.statement.dimension)
-        for name, each in known
-        if each.holds_tokens
-    }
+    kinds = {name: each.kind for name, each in known if each.holds_tokens}
     if not kinds:
         raise IndexFolderError(f"schema {schema.name}: no tensor field is filled by embed")
     return kinds

@@ -140,7 +140,7 @@ def build_graph(rows: Rows, metric: str, options: GraphOptions | None = None) ->
         options: How it is built and searched.
 
     Raises:
-        SpecError: If there is no graph by that metric of such cells.
+        SpecError: If there is no graph by that metric of such cells, or they are codes of vectors.
         ArrayError: If a value is not finite.
         MissingExtraError: If faiss is not installed.
     """
@@ -310,6 +310,7 @@ def open_graph(
     Raises:
         IndexFolderError: If there is none, it is damaged, or it was built from other vectors, as
             those of the index before it was changed, or otherwise.
+        SpecError: If the field holds codes of vectors.
         MissingExtraError: If faiss is not installed.
     """
     chosen = options or GraphOptions()

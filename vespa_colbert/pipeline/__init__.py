@@ -8,7 +8,6 @@ from vespa_colbert.pipeline.corpus import (
     Embedded,
     EmbedRequest,
     append_corpus,
-    corpus_file,
     embed_corpus,
 )
 from vespa_colbert.pipeline.distil import DistilOptions
@@ -31,6 +30,7 @@ from vespa_colbert.pipeline.ray_engine import embed_with_ray
 from vespa_colbert.pipeline.reporter import Made, Reporter, Silent
 from vespa_colbert.pipeline.search import Searcher, only_schema
 from vespa_colbert.pipeline.shards import Shard, ShardEmbedded, embed
+from vespa_colbert.pipeline.survey import corpus_file
 from vespa_colbert.pipeline.train import TrainedModel, TrainingRequest, train_model
 
 __all__ = [

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vespa_colbert.app.variants.residual import PROFILE
 from vespa_colbert.codec import CodecOptions, centroids_for, train_codecs, unit_vectors, write_codec
 from vespa_colbert.codec.nearest import MOST_A_CENTROID
 from vespa_colbert.codec.train import HELD_OUT
@@ -22,7 +23,6 @@ from vespa_colbert.pipeline.stored_corpus import stored_embedding
 
 __all__ = ["ResidualStorage", "coded_contenders"]
 
-PROFILE = "max_sim_residual"
 CODECS = "codecs"
 
 

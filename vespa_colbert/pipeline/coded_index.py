@@ -11,17 +11,18 @@ from numpy.typing import NDArray
 
 from vespa_colbert.app import Schema
 from vespa_colbert.app.variants.residual import FIELD, residual_type
+from vespa_colbert.codec import joined_codes
 from vespa_colbert.codec.store import CENTROID
 from vespa_colbert.errors import IndexFolderError, OutputError, SpecError
-from vespa_colbert.evaluate.coded_field import coded_rows
 from vespa_colbert.export import ModelFolder
+from vespa_colbert.index.coded_field import coded_rows
 from vespa_colbert.index.embedding import derived_texts
 from vespa_colbert.index.join import publish_parts
 from vespa_colbert.index.manifest import FieldKind, IndexManifest
 from vespa_colbert.index.segment import SegmentPart, document_line
+from vespa_colbert.pipeline.compressed_index import CodedDocuments, CompressedIndex
 from vespa_colbert.pipeline.embed_request import index_origin, schema_origin
-from vespa_colbert.pipeline.packaged_codec import codec_origin, require_codec
-from vespa_colbert.pipeline.residuals import CodedDocuments, CompressedIndex
+from vespa_colbert.pipeline.packaged_codec import codec_origin, require_codec, require_dim
 from vespa_colbert.pipeline.search import only_schema
 
 __all__ = ["write_coded_index"]
@@ -91,11 +92,7 @@ def _origin(source: CompressedIndex, schema: Schema, model: ModelFolder | None) 
         return {**source.local.snapshot.manifest.origin, **schema_origin(schema)}
     if model is None:
         raise SpecError(f"{source.where}: name the model that made its vectors, with -m")
-    if model.embedder.dim < source.codec.dim:
-        raise SpecError(
-            f"{source.where}: expected a model of {source.codec.dim} components or more, got "
-            f"{model.path} of {model.embedder.dim}"
-        )
+    require_dim(source.codec, model, source.where)
     return index_origin(model, schema)
 
 
@@ -111,6 +108,7 @@ def _parts(
 ) -> Iterator[SegmentPart]:
     """Yield the documents, some at a time."""
     codec = coded.index.codec
+    kind = residual_type(codec.width)
     pairs = ((each, coded.codes(place, each)) for place, each in enumerate(coded.all()))
     done = 0
     while block := list(itertools.islice(pairs, PART_DOCUMENTS)):
@@ -118,6 +116,7 @@ def _parts(
         lines = {
             each.id: document_line(each, derived_texts(schema, each.fields)) for each, _ in block
         }
-        rows = coded_rows([codes for _, codes in block], codec, residual_type(codec.width))
+        codes = [each for _, each in block]
+        rows = coded_rows(joined_codes(codes, codec), list(map(len, codes)), kind)
         yield SegmentPart.of(lines, places[start:done].tolist(), {FIELD: rows})
         progress(done)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,18 +17,10 @@ from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.embedder import LocalEmbedder
 from vespa_colbert.embedder.batches import embed_documents, worker_threads
 from vespa_colbert.embedder.pooling import NOT_POOLED, pooled_documents
-from vespa_colbert.errors import CollectionError, IndexFolderError, OutputError
+from vespa_colbert.errors import IndexFolderError, OutputError
 from vespa_colbert.export import ModelFolder
-from vespa_colbert.files import atomic_file, check_replaceable, digest_file, write_lock
-from vespa_colbert.index import (
-    Feed,
-    FeedFields,
-    LocalIndex,
-    embedded_fields,
-    is_index_folder,
-    open_index,
-)
-from vespa_colbert.index.collection import CorpusLine, corpus_lines
+from vespa_colbert.files import atomic_file, check_replaceable, write_lock
+from vespa_colbert.index import LocalIndex, embedded_fields, is_index_folder, open_index
 from vespa_colbert.index.join import publish
 from vespa_colbert.index.manifest import PARTIAL, IndexManifest, check_origin
 from vespa_colbert.index.snapshot import open_snapshot
@@ -40,27 +30,21 @@ from vespa_colbert.json_lines import json_object, numbered_lines
 from vespa_colbert.pipeline.embed_request import EmbedRequest, OnError, index_origin
 from vespa_colbert.pipeline.embedding import CorpusEmbedding, NumberedDocument, SkippedLine
 from vespa_colbert.pipeline.reporter import Made, Reporter, Silent
+from vespa_colbert.pipeline.survey import Survey, survey_corpus, surveyed_documents
 from vespa_colbert.processors import processors
 
 __all__ = [
-    "STDIN",
     "EmbedRequest",
     "Embedded",
     "OnError",
-    "Survey",
     "append_corpus",
-    "corpus_file",
     "embed_corpus",
     "embed_slice",
     "index_origin",
     "read_report",
     "stands",
-    "survey_corpus",
     "write_report",
 ]
-
-STDIN = Path("-")
-BEIR_FILE = "corpus.jsonl"
 
 UNSAID = {"pooling": NOT_POOLED, "runtime": "onnxruntime"}
 """How documents may be added to an index that does not say it: PLAID's, which others made."""
@@ -83,82 +67,6 @@ class Embedded:
     reused: bool = False
     kept: int = 0
     skipped: tuple[SkippedLine, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Survey:
-    """A corpus read once, before anything is embedded.
-
-    Attributes:
-        documents: How many good lines it has.
-        checksum: Its sha256.
-        skipped: The bad lines.
-    """
-
-    documents: int
-    checksum: str
-    skipped: tuple[SkippedLine, ...]
-
-
-@contextlib.contextmanager
-def corpus_file(source: Path) -> Iterator[Path]:
-    """Yield the JSON lines of a corpus: a file, that of a folder in BEIR's form, or stdin.
-
-    What comes from stdin is kept in a temporary file while it is used: it is read twice.
-
-    Args:
-        source: ``-`` for stdin.
-
-    Raises:
-        CollectionError: If a folder has no corpus.
-    """
-    if source == STDIN:
-        with tempfile.TemporaryDirectory(prefix="vespa-colbert-") as folder:
-            path = Path(folder) / BEIR_FILE
-            with path.open("wb") as stream:
-                shutil.copyfileobj(sys.stdin.buffer, stream)
-            yield path
-        return
-    if source.is_dir() and not (source / BEIR_FILE).is_file():
-        raise CollectionError(f"{source}: expected a folder with {BEIR_FILE}, found none in it")
-    yield source / BEIR_FILE if source.is_dir() else source
-
-
-def survey_corpus(request: EmbedRequest) -> Survey:
-    """Return what a corpus holds.
-
-    Raises:
-        CollectionError: If a line is bad and is not to be passed over, or no line is good.
-    """
-    documents, skipped = 0, []
-    for line in _lines(request):
-        if not isinstance(line.found, CollectionError):
-            documents += 1
-        elif request.on_error == "fail":
-            raise line.found
-        else:
-            skipped.append(SkippedLine(line=line.number, reason=str(line.found)))
-    if not documents:
-        raise CollectionError(
-            f"{request.corpus}: expected a good line, got {len(skipped)} bad; the first: "
-            f"{skipped[0].reason}"
-        )
-    checksum = digest_file(request.corpus).sha256
-    return Survey(documents=documents, checksum=checksum, skipped=tuple(skipped))
-
-
-def _lines(request: EmbedRequest) -> Iterator[CorpusLine]:
-    """Yield what each line of a corpus holds; a document that Vespa would refuse is a bad line."""
-    fields = FeedFields.of_schema(request.schema, namespace=request.schema.name)
-    for line in corpus_lines(request.corpus):
-        if not isinstance(line.found, CollectionError):
-            try:
-                next(Feed(documents=[line.found], fields=fields).operations())
-            except CollectionError as error:
-                fault = CollectionError(f"{request.corpus} line {line.number}: {error}")
-                yield replace(line, found=fault)
-                continue
-        yield line
 
 
 def embed_corpus(
@@ -245,7 +153,8 @@ def embed_slice(
         kept = len(writer)
         if kept:
             tell.say(f"{partial}: {kept} documents of an earlier run are gone on with")
-        run = _embed(request, writer, places, tell, kept=min(kept, len(places)))
+        given = surveyed_documents(request, survey, places)
+        run = _embed(request, writer, given, tell, count=max(len(places) - kept, 0))
         _publish(request, replace(begins, origin=origin), writer, run)
         skipped = (*survey.skipped, *run.skipped)
         write_report(request.report, skipped)
@@ -263,21 +172,19 @@ def _clean(output: Path, partial: Path) -> None:
 def _embed(
     request: EmbedRequest,
     writer: IndexWriter,
-    places: range,
+    documents: Iterable[NumberedDocument],
     tell: Reporter,
     *,
-    first: int = 0,
-    kept: int = 0,
+    count: int,
 ) -> CorpusEmbedding:
     """Return the run that embedded documents.
 
     Args:
         request: What is embedded.
         writer: The index.
-        places: Of the documents.
+        documents: Of the corpus.
         tell: Hears of the progress.
-        first: What is added to their places.
-        kept: How many of them need not be embedded, as far as is known.
+        count: How many of them are to be embedded, as far as is known.
     """
     workers = request.threads or processors()
     embedder = LocalEmbedder(request.model, threads=1, calls=workers, runtime=request.runtime)
@@ -289,7 +196,7 @@ def _embed(
         return pooled_documents(made, request.pooling, pool)
 
     with (
-        tell.track("embedding", len(places) - kept) as progress,
+        tell.track("embedding", count) as progress,
         worker_threads(workers) as pool,
     ):
         run = CorpusEmbedding(
@@ -301,17 +208,8 @@ def _embed(
             progress=progress,
             coded=request.coded,
         )
-        run.run(_documents(request, places, first))
+        run.run(documents)
     return run
-
-
-def _documents(request: EmbedRequest, places: range, first: int) -> Iterator[NumberedDocument]:
-    good = (line for line in _lines(request) if not isinstance(line.found, CollectionError))
-    for place, line in enumerate(good):
-        if place >= places.stop:
-            return
-        if place >= places.start and not isinstance(line.found, CollectionError):
-            yield NumberedDocument(place=first + place, line=line.number, document=line.found)
 
 
 def _publish(
@@ -374,8 +272,8 @@ def append_corpus(request: EmbedRequest, *, reporter: Reporter | None = None) ->
         }
         check_origin(request.output, said, wanted)
         before = writer.manifest.generation
-        places = range(survey.documents)
-        run = _embed(request, writer, places, reporter or Silent(), first=writer.next_place)
+        given = surveyed_documents(request, survey, range(survey.documents), writer.next_place)
+        run = _embed(request, writer, given, reporter or Silent(), count=survey.documents)
         skipped = (*survey.skipped, *run.skipped)
         write_report(request.report, skipped)
         return Embedded(

@@ -13,9 +13,8 @@ from vespa_colbert.app import Schema
 from vespa_colbert.embedder import Runtime
 from vespa_colbert.embedder.pooling import UNPOOLED, TokenPooling
 from vespa_colbert.errors import SpecError
-from vespa_colbert.evaluate import CodedField
 from vespa_colbert.export import ModelFolder
-from vespa_colbert.index import embedded_fields, tensor_fields
+from vespa_colbert.index import CodedField, embedded_fields, tensor_fields
 from vespa_colbert.index.manifest import FieldKind
 from vespa_colbert.index.store import field_kinds
 from vespa_colbert.pipeline.packaged_codec import codec_origin

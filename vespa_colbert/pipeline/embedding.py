@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from vespa_colbert.app import Schema
 from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.errors import ArrayError, CollectionError
-from vespa_colbert.evaluate.coded_field import CodedCells, CodedField
-from vespa_colbert.index import Document, embedded_fields
-from vespa_colbert.index.embedding import EmbeddedField, FieldCells, derived_texts
+from vespa_colbert.index import CodedField, Document, embedded_fields
+from vespa_colbert.index.embedding import EmbeddedField, derived_texts
 from vespa_colbert.index.key_table import keys_of
 from vespa_colbert.index.segment import SegmentPart, document_line
 from vespa_colbert.index.writer import IndexWriter
@@ -74,10 +73,6 @@ class _Ready:
     given: NumberedDocument
     stored: bytes
     texts: tuple[str, ...]
-
-
-def _cells(field: EmbeddedField | CodedField) -> FieldCells | CodedCells:
-    return CodedCells(coded=field) if isinstance(field, CodedField) else FieldCells(embedded=field)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -206,7 +201,7 @@ class CorpusEmbedding:
             return
         rows: dict[str, Any] = {}
         for name, each in self._fields.items():
-            cells = _cells(each)
+            cells = each.cells()
             for one in ready:
                 cells.add(one.given.document.fields, vectors.__getitem__)
             rows[name] = cells.rows()

@@ -220,7 +220,9 @@ def _searcher(
         with reporter.track("cells", len(documents)) as progress:
             index = derive_index(
                 documents,
-                schema if codec is None else coded_field(contender.application, schema, codec),
+                schema
+                if codec is None
+                else coded_field(contender.application, codec, contender.model),
                 embed,
                 Path(folder),
                 origin=index_origin(contender.model, schema),
@@ -287,10 +289,9 @@ def _runs(
         for start in range(0, len(asked), QUERIES_AT_ONCE):
             names, texts = zip(*asked[start : start + QUERIES_AT_ONCE], strict=True)
             for profile, run in runs.items():
-                for text in texts:
-                    searcher.query(text, profile)  # the vectors of the last questions are kept
+                queries = [searcher.query(text, profile) for text in texts]
                 started = time.perf_counter()
-                found = searcher.search_all(texts, profile, hits=depth)
+                found = searcher.rank_all(queries, profile, hits=depth)
                 run.times += [(time.perf_counter() - started) / len(texts)] * len(texts)
                 run.found |= {
                     name: [hit.id for hit in hits] for name, hits in zip(names, found, strict=True)

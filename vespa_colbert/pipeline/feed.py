@@ -12,6 +12,7 @@ from pathlib import Path
 from vespa_colbert.app import Schema
 from vespa_colbert.app.field import Field
 from vespa_colbert.app.sent import document_example
+from vespa_colbert.app.variants.residual import FIELD
 from vespa_colbert.embedder import LocalEmbedder
 from vespa_colbert.embedder.pooling import UNPOOLED, TokenPooling, pooled_embedding
 from vespa_colbert.errors import (
@@ -48,6 +49,11 @@ __all__ = ["FeedOptions", "check_corpus", "check_feed", "feed_corpus", "given_fi
 
 RUN_DOCUMENTS = 256
 """Documents of an index whose rows are looked up together; their cells stay on disk."""
+
+OF_VECTORS = (
+    "vespa-colbert compress makes it of an index of vectors, embed --codec --index-only of texts"
+)
+"""What makes residuals, for messages."""
 
 CLIENT = "client"
 """What stands for the embedder in a statement that is carried out here."""
@@ -103,8 +109,7 @@ def open_feed(
         origin = None if model is None else index_origin(model, schema)
         index = read_index(source, origin=origin)
         if wanted:
-            made_with = index.snapshot.manifest.origin
-            require_codec_of(made_with, f"the index {source}", options.application, schema)
+            _require_codec(index, options.application, schema)
         return _index_feed(index, fields, wanted, options.given)
     documents = iterate_corpus(source)
     types = {each.name: TensorType.parse(each.type) for each in wanted}
@@ -122,6 +127,16 @@ def open_feed(
         return {**_given(given, document), **_embed(embedded, document, embed)}
 
     return Feed(documents=documents, fields=fields, tensors=tensors, is_costly=True)
+
+
+def _require_codec(index: IndexReader, application: Path | None, schema: Schema) -> None:
+    """Return nothing if the residuals of an index, where it has some, are of the package's codec.
+
+    Raises:
+        SpecError: If they are of another one, or no package is named.
+    """
+    made_with = index.snapshot.manifest.origin
+    require_codec_of(made_with, f"the index {index.path}", application, schema)
 
 
 def _no_model(schema: Schema, fields: list[Field]) -> str:
@@ -169,7 +184,13 @@ def check_corpus(corpus: Path, schema: Schema) -> None:
 
 
 def feed_corpus(
-    index: LocalIndex, path: Path, *, namespace: str, schema: Schema, corpus: Path | None = None
+    index: LocalIndex,
+    path: Path,
+    *,
+    namespace: str,
+    schema: Schema,
+    corpus: Path | None = None,
+    application: Path | None = None,
 ) -> int:
     """Return the number of put operations written to a Vespa feed file.
 
@@ -179,8 +200,10 @@ def feed_corpus(
         namespace: First part of the document ids.
         schema: What the documents of the application are.
         corpus: What the index was made from; brings the tensors that no index has.
+        application: The package that is fed; residuals of an index must be of its codec.
 
     Raises:
+        SpecError: If the index holds residuals of another codec, or no package is named for them.
         CollectionError: If Vespa would refuse a document, or the corpus lacks a tensor.
         IndexFolderError: If the index lacks a tensor field that documents have.
         OutputError: If the file cannot be written.
@@ -189,7 +212,9 @@ def feed_corpus(
     kinds = {} if corpus is None else _given_types(schema)
     wanted = _tensor_fields(schema, FeedOptions(namespace=namespace))
     made = [each for each in wanted if each.name not in kinds]
-    feed = _index_feed(read_index(index.path), fields, made, given_fields(schema))
+    reader = read_index(index.path)
+    _require_codec(reader, application, schema)
+    feed = _index_feed(reader, fields, made, given_fields(schema))
     if corpus is not None and kinds:
         feed = _with_given(feed, corpus, kinds)
     return write_feed(feed, path).operations
@@ -241,9 +266,10 @@ def _index_feed(
         kind, got = TensorType.parse(each.type), index.types.get(each.name)
         if got != kind:
             if each.name in given:
+                remedy = "feed the corpus, whose lines have it under _tensors"
                 raise IndexFolderError(
-                    f"{index.path}: {each.name} is made by no model here and in no index; feed the "
-                    "corpus, whose lines have it under _tensors"
+                    f"{index.path}: {each.name} is made by no model here and not in this index; "
+                    f"{OF_VECTORS if each.name == FIELD else remedy}"
                 )
             raise IndexFolderError(
                 f"{index.path}: expected {each.name} with type {kind}, got {got or 'none'}; embed "
@@ -289,10 +315,13 @@ def _given(fields: Mapping[str, TensorType], document: Document) -> dict[str, Te
     found = {}
     for name, kind in fields.items():
         if name not in document.tensors:
+            remedy = (
+                "put it there, or leave it out: feed with --no-tensors, embed with --index-only"
+            )
             raise CollectionError(
                 f"document {document.id!r}: expected a {kind} {name} under _tensors, such as "
-                f"{document_example(kind)}: no model here makes it; put it there, or leave it out: "
-                "feed with --no-tensors, embed with --index-only"
+                f"{document_example(kind)}: no model here makes it; "
+                f"{OF_VECTORS if name == FIELD else remedy}"
             )
         try:
             found[name] = tensor_from_json(document.tensors[name], kind)

@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vespa_colbert.app import Schema
-from vespa_colbert.app.variants.residual import FIELD, FILE, residuals_expression
+from vespa_colbert.app.variants.residual import FIELD, FILE, RESIDUALS, residuals_expression
 from vespa_colbert.codec import ResidualCodec
 from vespa_colbert.codec.store import read_centroids
 from vespa_colbert.errors import SpecError
+from vespa_colbert.export import ModelFolder
 from vespa_colbert.rank.language.parser import parse_expression
 
-__all__ = ["codec_origin", "require_codec", "require_codec_of", "require_one_fed"]
+__all__ = ["codec_origin", "require_codec", "require_codec_of", "require_dim", "require_one_fed"]
 
 CODEC, DIM, WEIGHTS = "codec", "codec-dim", "codec-weights"
 SHOWN = 12
@@ -71,13 +72,21 @@ def require_codec_of(
         return
     if application is None:
         raise SpecError(f"{where}: name the package whose codec made its residuals")
-    functions = {
-        each.name: each.expression for profile in schema.rank_profiles for each in profile.functions
-    }
+    said = [
+        each.expression
+        for profile in schema.rank_profiles
+        for each in profile.functions
+        if each.name == RESIDUALS
+    ]
     weights, dim = np.array(json.loads(origin[WEIGHTS]), np.float32), int(origin[DIM])
-    expected = residuals_expression(weights.tolist(), dim)
+    expected = parse_expression(residuals_expression(weights.tolist(), dim))
     theirs = f"{where} (codec {origin[CODEC]:.{SHOWN}}…)"
-    if parse_expression(functions.get("token_residuals", "0")) != parse_expression(expected):
+    if not said:
+        raise SpecError(
+            f"{application}: expected rank profiles that rebuild residuals, got none; generate it "
+            f"under [tokens] residual with the codec of {theirs}"
+        )
+    if any(parse_expression(each) != expected for each in dict.fromkeys(said)):
         raise SpecError(
             f"{application}: its rank profiles have other weights than {theirs}; generate it with "
             "that codec under [tokens] residual"
@@ -90,6 +99,19 @@ def require_codec_of(
         )
 
 
+def require_dim(codec: ResidualCodec, model: ModelFolder, where: str) -> None:
+    """Return nothing if a model makes as many components as a codec codes, or more.
+
+    Raises:
+        SpecError: If it makes fewer.
+    """
+    if model.embedder.dim < codec.dim:
+        raise SpecError(
+            f"{where}: expected a model of {codec.dim} components or more, got {model.path} of "
+            f"{model.embedder.dim}"
+        )
+
+
 def require_one_fed(schema: Schema) -> None:
     """Return nothing if residuals are the one tensor field that is fed.
 
@@ -98,7 +120,8 @@ def require_one_fed(schema: Schema) -> None:
     """
     fed = [each.name for each in schema.document_fields if each.tensor_type is not None]
     if fed != [FIELD]:
+        remedy = 'embeddings = "vespa" under [tokens]' if FIELD in fed else "[tokens] residual"
         raise SpecError(
             f"schema {schema.name}: expected {FIELD} as the one tensor field that is fed, got "
-            f"{', '.join(fed) or 'none'}; generate with [tokens] residual"
+            f"{', '.join(fed) or 'none'}; generate with {remedy}"
         )

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from vespa_colbert.errors import MissingExtraError
-from vespa_colbert.pipeline.corpus import Embedded, EmbedRequest, stands, survey_corpus
+from vespa_colbert.pipeline.corpus import Embedded, EmbedRequest, stands
 from vespa_colbert.pipeline.reporter import Reporter, Silent
 from vespa_colbert.pipeline.shards import Shard, embed, embed_shard
+from vespa_colbert.pipeline.survey import survey_corpus
 
 __all__ = ["embed_with_ray"]
 

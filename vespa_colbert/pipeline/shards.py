@@ -18,10 +18,10 @@ from vespa_colbert.pipeline.corpus import (
     embed_slice,
     read_report,
     stands,
-    survey_corpus,
     write_report,
 )
 from vespa_colbert.pipeline.reporter import Reporter
+from vespa_colbert.pipeline.survey import survey_corpus
 
 __all__ = ["Shard", "ShardEmbedded", "embed", "embed_shard"]
 

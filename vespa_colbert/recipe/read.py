@@ -19,6 +19,7 @@ from vespa_colbert.app import (
     published_embedder,
     read_embedder_facts,
 )
+from vespa_colbert.app.variants.residual import PROFILE
 from vespa_colbert.errors import SpecError
 from vespa_colbert.export.model_folder import ModelFolder, read_model_folder
 from vespa_colbert.export.runtimes import runtime_of
@@ -106,7 +107,7 @@ def recipe_application(recipe: Recipe) -> ApplicationSpec:
     return application_spec(embedder, recipe.app_options)
 
 
-def search_profile(recipe: Recipe, names: Iterable[str]) -> str:
+def search_profile(recipe: Recipe, names: Iterable[str], *, residuals_alone: bool = False) -> str:
     """Return the profile that a search ranks by: the one that is stated, or MaxSim.
 
     Where no whole token vectors are stored, it is MaxSim of the widest that are.
@@ -114,9 +115,13 @@ def search_profile(recipe: Recipe, names: Iterable[str]) -> str:
     Args:
         recipe: What is to be done.
         names: The rank profiles that there are.
+        residuals_alone: Whether the index holds residuals in place of vectors: they are rebuilt.
     """
     known, profile = set(names), recipe.search.profile
-    if profile in known or "profile" in recipe.search.model_fields_set:
+    is_stated = "profile" in recipe.search.model_fields_set
+    if residuals_alone and not is_stated:
+        return PROFILE
+    if profile in known or is_stated:
         return profile
     cut = (re.fullmatch(rf"{re.escape(profile)}_([0-9]+)", name) for name in known)
     widths = [int(found[1]) for found in cut if found]

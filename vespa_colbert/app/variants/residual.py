@@ -29,6 +29,7 @@ from vespa_colbert.tensor import CellType, Dimension, TensorType
 __all__ = [
     "FIELD",
     "FILE",
+    "PROFILE",
     "centroids_constant",
     "rebuilding_profile",
     "residual",
@@ -45,6 +46,7 @@ VECTORS = "token_vectors"
 PRODUCTS = "centroid_products"
 UNSCALED = f"{MAX_SIM}_unscaled"
 CENTROIDS = f"{MAX_SIM}_centroids"
+PROFILE = f"{MAX_SIM}_residual"
 LABEL = "dt"
 
 
@@ -122,7 +124,7 @@ def rebuilding_profile(query: Input, weights: Sequence[float], dim: int) -> Rank
     """
     compared = f"sum(query({query.name}) * {VECTORS}, x)"
     return RankProfile(
-        name=f"{MAX_SIM}_residual",
+        name=PROFILE,
         inputs=(query,),
         functions=(
             Function(name=RESIDUALS, expression=residuals_expression(weights, dim)),
