@@ -241,6 +241,9 @@ transformer-url = "file:///etc/passwd"
         assert got.startswith(wanted)
 
 
+NO_CELLS = "expected at least one, and each once, or [tokens] residual"
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
@@ -254,6 +257,10 @@ transformer-url = "file:///etc/passwd"
         (
             '[app]\ncell-types = ["int8", "int8"]',
             "line 2: [app] cell-types: expected at least one, and each once, got ['int8', 'int8']",
+        ),
+        (
+            "[app]\ncell-types = []",
+            f"line 2: [app] cell-types: {NO_CELLS}, got []",
         ),
         (
             '[app]\ncell-types = "int8"',
@@ -349,6 +356,15 @@ def test_the_application_of_a_model_folder_that_is_not_there_is_an_error(tmp_pat
         recipe_application(read(tmp_path, ""))
 
 
+def test_no_cell_types_are_refused_together_with_other_faults(tmp_path: Path) -> None:
+    text = '[app]\ncell-types = []\nlayout = "book"\n'
+
+    assert [each[:24] for each in faults(tmp_path, text)] == [
+        "line 2: [app] cell-types",
+        "line 3: [app] layout: ex",
+    ]
+
+
 def test_a_checkpoint_may_be_named_as_on_the_hub(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.toml"
     recipe.write_text('[checkpoint]\npath = "org/model"\nrevision = "v1"\n')
@@ -379,3 +395,6 @@ def test_a_search_of_an_index_of_residuals_alone_rebuilds_vectors(tmp_path: Path
     assert search_profile(recipe, names) == "max_sim_int8"
     assert search_profile(recipe, names, residuals_alone=True) == "max_sim_residual"
     assert search_profile(stated, names, residuals_alone=True) == "bm25"
+    alone = read(tmp_path, '[app]\ncell-types = []\n[tokens]\nresidual = "codec"')
+    for each in (alone, recipe):
+        assert search_profile(each, ["bm25", "max_sim_residual"]) == "max_sim_residual"

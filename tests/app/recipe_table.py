@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -18,16 +19,21 @@ from tests.app.recipe_models import QUESTIONS, input_of_another_model, sent_by_a
 from tests.app.recipe_texts import RECIPES
 from vespa_colbert.app import Query, read_application, render_app
 from vespa_colbert.export.model_folder import ModelFolder
+from vespa_colbert.index import LocalIndex, open_index
 from vespa_colbert.pipeline import (
+    EmbedRequest,
     ProofOptions,
     QueryOptions,
     Searcher,
+    embed,
     embed_corpus,
     only_schema,
     prove,
     query_body,
 )
+from vespa_colbert.pipeline.packaged_codec import holds_residuals_alone
 from vespa_colbert.pipeline.query import other_inputs, query_tensors, token_inputs
+from vespa_colbert.pipeline.residuals import coded_field
 from vespa_colbert.pipeline.served import NEAREST, Served, local_copies
 from vespa_colbert.rank import parse_expression
 from vespa_colbert.recipe import Recipe, read_recipe, recipe_application
@@ -111,9 +117,9 @@ def judge_recipe(
     report = java.validate_application(app)
     findings = validate_application(app, java)
     profiles = judge_package(java, read_application(app), report)
-    index = embed_corpus(folder / "corpus.jsonl", model, only_schema(app), folder / name / "index")
-    searcher = Searcher(app, index.value, model, threads=1)
-    options = ProofOptions(documents=len(index.value), pairs=PAIRS * len(questions))
+    index = _indexed(folder / "corpus.jsonl", model, app, folder / name / "index")
+    searcher = Searcher(app, index, model, threads=1)
+    options = ProofOptions(documents=len(index), pairs=PAIRS * len(questions))
     scores = prove(searcher, java, {each[:20]: each for each in questions}, options).rungs
     failed = [f"{rung.name}: {rung.note}" for rung in scores if rung.verdict is Verdict.FAILED]
     errors = [str(each) for each in findings.of(Severity.ERROR)]
@@ -131,6 +137,24 @@ def judge_recipe(
         ),
         scores=tuple(rung for rung in scores if rung.name.startswith("score")),
     )
+
+
+def _indexed(corpus: Path, model: ModelFolder, app: Path, output: Path) -> LocalIndex:
+    """Return the index of a corpus: its token vectors, or residuals where the package has no more.
+
+    Args:
+        corpus: The texts.
+        model: The model folder.
+        app: The package.
+        output: The index folder.
+    """
+    schema = only_schema(app)
+    if not holds_residuals_alone(schema):
+        return embed_corpus(corpus, model, schema, output).value
+    coded = coded_field(app, corpus.with_name("codec"), model)
+    request = EmbedRequest(corpus=corpus, model=model, schema=schema, output=output, coded=coded)
+    embed(request)
+    return open_index(output)
 
 
 def _compare_documents(searcher: Searcher, java: VespaJava) -> int:

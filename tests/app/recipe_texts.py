@@ -72,6 +72,7 @@ RECIPES: dict[str, str] = {
         retrieval=TRUE, max_links="16", neighbors_to_explore="200"
     ),
     "residuals": tokens(residual='"codec"'),
+    "residuals alone": app(cell_types="[]") + tokens(residual='"codec"'),
     "dense": DENSE,
     "dense, another graph": DENSE + "max-links = 8\nneighbors-to-explore = 100\ntarget-hits = 5\n",
     "dense, dot product": DENSE.replace('"dense"', '"dense-dot"'),
@@ -124,6 +125,11 @@ RECIPES: dict[str, str] = {
     + tokens(chunker='"sentence"'),
     "chunks, cross-encoder of BERT": app(layout=CHUNKS) + tokens(chunk_length="40") + CROSS,
     "client, token retrieval, short vectors": tokens(embeddings=CLIENT, retrieval=TRUE, dims="[8]"),
+    "client, residuals alone": app(cell_types="[]") + tokens(embeddings=CLIENT, residual='"codec"'),
+    "residuals alone, without title, streaming": app(
+        cell_types="[]", mode=STREAMING, embed_title=FALSE
+    )
+    + tokens(residual='"codec"'),
     "client, reciprocal rank": tokens(embeddings=CLIENT) + fusion("reciprocal-rank"),
     "client, streaming": app(mode=STREAMING) + tokens(embeddings=CLIENT),
     "token retrieval by hamming, rerank": app(cell_types=INT8, rerank_count="4")
@@ -183,6 +189,7 @@ RECIPES: dict[str, str] = {
 
 BY_DEFAULT = (
     "the default",
+    "residuals alone",
     "int8, paged",
     "contexts, client",
     "chunks, dense, reciprocal rank",

@@ -93,7 +93,7 @@ def test_the_files_of_a_model_folder_travel_in_the_package(model_folder: ModelFo
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        (AppOptions(cell_types=()), "at most once"),
+        (AppOptions(cell_types=()), "expected at least one, each at most once, or residuals"),
         (AppOptions(cell_types=(CellType.INT8, CellType.INT8)), "at most once"),
         (AppOptions(cell_types=(CellType.DOUBLE,)), "expected float, bfloat16 or int8"),
         (AppOptions(minimum_vespa_version="8.1"), "8.338.38, got '8.1'"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from vespa_colbert.app import (
     render_app,
 )
 from vespa_colbert.app.component import RemoteFile
+from vespa_colbert.app.options import Fusion, TokenRetrieval
 from vespa_colbert.app.residual_vectors import read_residual_vectors
 from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.codec import ResidualCodec, ResidualCodes, write_codec
@@ -43,17 +45,29 @@ PROFILES = {
     "max_sim_residual_unscaled": "max_sim_unscaled",
     "coarse_to_fine_residual": "max_sim_centroids",
 }
+RESIDUAL_PROFILES = (
+    "max_sim_residual",
+    "rerank_residual",
+    "max_sim_residual_unscaled",
+    "coarse_to_fine_residual",
+)
 SIZES = [(2, 128), (2, 64), (1, 128), (1, 64), (4, 128), (4, 64)]
 
 
-def package(tmp_path: Path, facts: EmbedderSpec, bits: int, dim: int) -> ApplicationSpec:
+ALONE: dict[str, Any] = {"cell_types": ()}
+"""No token vectors beside the residuals."""
+
+
+def package(
+    tmp_path: Path, facts: EmbedderSpec, bits: int, dim: int, **choices: Any
+) -> ApplicationSpec:
     write_codec(trained(bits, dim), tmp_path / "codec")
     files = (RemoteFile(url=f"https://m.example/{name}") for name in ("m.onnx", "t.json"))
     embedder = published_embedder(
         replace(facts, dim=dim), transformer=next(files), tokenizer=next(files)
     )
     vectors = read_residual_vectors(tmp_path / "codec")
-    return application_spec(embedder, AppOptions(residual=vectors))
+    return application_spec(embedder, AppOptions(residual=vectors, **choices))
 
 
 def documents(codec: ResidualCodec, count: int) -> list[ResidualCodes]:
@@ -139,18 +153,64 @@ def test_kernels_algebra_and_numpy_agree(
         np.testing.assert_allclose(scores, wanted, rtol=0, atol=SCORE * tokens)
 
 
+@pytest.mark.parametrize("embeddings", ["vespa", "client"])
+@pytest.mark.parametrize("embed_title", [True, False])
+def test_documents_may_hold_residuals_and_no_other_tensor(
+    tmp_path: Path, facts: EmbedderSpec, embeddings: str, embed_title: bool
+) -> None:
+    choices = {**ALONE, "embeddings": embeddings, "embed_title": embed_title}
+    spec = package(tmp_path, facts, 2, 16, **choices)
+    printed = render_app(spec, tmp_path / "app", parse=parse_expression)
+    schema = read_schema(printed.schemas[0])
+    assert schema == spec.schemas[0]
+    assert [each.name for each in schema.fields if each.tensor_type is not None] == [FIELD]
+    assert [each.name for each in schema.rank_profiles] == ["bm25", *RESIDUAL_PROFILES]
+    text = '(input title || "") . " " . (input text || "")' if embed_title else "input text"
+    assert printed.fed == {FIELD: f"{text} | attribute"}
+    asked = {each.profile: dict(each.inputs) for each in printed.queries}
+    embed = "embed(colbert, @text)" if embeddings == "vespa" else ""
+    assert asked == {"bm25": {}, **{name: {"qt": embed} for name in RESIDUAL_PROFILES}}
+    assert [each.name for each in spec.components] == (["colbert"] if embed else [])
+
+
+@pytest.mark.parametrize(
+    ("choices", "what"),
+    [
+        ({"dims": (8,)}, "dims"),
+        ({"token_retrieval": TokenRetrieval()}, "token retrieval"),
+        ({"fusion": Fusion()}, "fusion"),
+    ],
+)
+def test_what_needs_whole_vectors_is_refused_beside_residuals_alone(
+    tmp_path: Path, facts: EmbedderSpec, choices: dict[str, Any], what: str
+) -> None:
+    with pytest.raises(SpecError, match=f"{what}: expected token vectors of some cell type"):
+        package(tmp_path, facts, 2, 16, **ALONE, **choices)
+
+
 @pytest.mark.java
 @pytest.mark.parametrize(
-    ("bits", "dim", "pairs"),
+    ("choices", "size", "pairs"),
     [
-        (2, 128, 12),
-        *(pytest.param(*size, PAIRS, marks=pytest.mark.slow) for size in SIZES),
+        ({}, (2, 128), 12),
+        (ALONE, (2, 128), 12),
+        *(
+            pytest.param(choices, size, PAIRS, marks=pytest.mark.slow)
+            for choices in ({}, ALONE)
+            for size in SIZES
+        ),
     ],
 )
 def test_vespa_s_java_rebuilds_the_vectors_and_scores_as_numpy(
-    tmp_path: Path, facts: EmbedderSpec, java: VespaJava, bits: int, dim: int, pairs: int
+    tmp_path: Path,
+    facts: EmbedderSpec,
+    java: VespaJava,
+    choices: dict[str, Any],
+    size: tuple[int, int],
+    pairs: int,
 ) -> None:
-    spec = package(tmp_path, facts, bits, dim)
+    bits, dim = size
+    spec = package(tmp_path, facts, bits, dim, **choices)
     assert_vespa_takes(java, spec, tmp_path / "app")
     codec = trained(bits, dim)
     stored = documents(codec, pairs)
@@ -171,10 +231,11 @@ def test_vespa_s_java_rebuilds_the_vectors_and_scores_as_numpy(
 
 
 @pytest.mark.java
+@pytest.mark.parametrize("choices", [{}, ALONE], ids=["beside others", "alone"])
 def test_our_own_checks_find_no_error_in_the_package(
-    tmp_path: Path, facts: EmbedderSpec, java: VespaJava
+    tmp_path: Path, facts: EmbedderSpec, java: VespaJava, choices: dict[str, Any]
 ) -> None:
-    spec = package(tmp_path, facts, 2, 16)
+    spec = package(tmp_path, facts, 2, 16, **choices)
     render_app(spec, tmp_path / "app", parse=parse_expression)
     assert validate_application(tmp_path / "app", java).of(Severity.ERROR) == ()
 
@@ -194,10 +255,11 @@ def test_what_no_package_can_hold_is_refused(tmp_path: Path, facts: EmbedderSpec
 
 
 @pytest.mark.parametrize(("bits", "dim"), SIZES)
+@pytest.mark.parametrize("chosen", [{}, ALONE], ids=["beside others", "alone"])
 def test_plan_counts_residuals_beside_other_cells_as_those_of_a_package(
-    tmp_path: Path, facts: EmbedderSpec, bits: int, dim: int
+    tmp_path: Path, facts: EmbedderSpec, chosen: dict[str, Any], bits: int, dim: int
 ) -> None:
-    spec = package(tmp_path, facts, bits, dim)
+    spec = package(tmp_path, facts, bits, dim, **chosen)
     folder = render_app(spec, tmp_path / "app", parse=parse_expression).path
     lengths = Lengths(document=9, query=32)
     plan = plan_application(folder, 1000, lengths)

@@ -13,8 +13,10 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.cli.test_feed import write_model_folder
+from tests.codec.codec_cases import trained
 from vespa_colbert.app import Schema, read_package
 from vespa_colbert.app.sent import MORE
+from vespa_colbert.codec import write_codec
 from vespa_colbert.pipeline import only_schema
 from vespa_colbert.tensor import Tensor, TensorType
 from vespa_colbert.tensor.document_json import tensor_from_json
@@ -28,12 +30,15 @@ RECIPES = {
     "lexical": '[lexical]\nweights = "client"\n',
     "contexts, all": '[app]\nlayout = "contexts"\n[tokens]\nembeddings = "client"\n'
     '[dense]\nembeddings = "client"\ndim = 16\n[lexical]\nweights = "client"\n',
+    "residuals alone": '[app]\ncell-types = []\n[tokens]\nresidual = "output/codec"\n',
+    "residuals alone, token vectors": "[app]\ncell-types = []\n"
+    '[tokens]\nembeddings = "client"\nresidual = "output/codec"\n',
     "streaming, all": '[app]\nmode = "streaming"\n[tokens]\nembeddings = "client"\n'
     '[dense]\nembeddings = "client"\ndim = 16\ncell-type = "int8"\n'
     '[lexical]\nweights = "client"\n[fusion]\nfusing = "weighted"\n',
 }
 WIDTHS = (16, 2)
-"""Numbers in a block: floats, and bits that are packed."""
+"""Numbers in a block: floats, and bits that are packed, of signs or residuals."""
 
 Package = Callable[[str], Path]
 
@@ -42,6 +47,7 @@ Package = Callable[[str], Path]
 def package_fixture(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
     """Generates the package of a recipe, and stands in its folder."""
     write_model_folder(tmp_path / "output" / "model")
+    write_codec(trained(1, WIDTHS[0]), tmp_path / "output" / "codec")
 
     def generate(recipe: str) -> Path:
         (tmp_path / "recipe.toml").write_text(RECIPES[recipe])
@@ -124,7 +130,12 @@ def test_each_line_of_the_readme_works(run: Run, package: Package, recipe: str) 
 
 @pytest.mark.java
 @pytest.mark.parametrize(
-    "recipe", ["contexts, all", pytest.param("streaming, all", marks=pytest.mark.slow)]
+    "recipe",
+    [
+        "contexts, all",
+        pytest.param("residuals alone", marks=pytest.mark.slow),
+        pytest.param("streaming, all", marks=pytest.mark.slow),
+    ],
 )
 def test_vespa_takes_what_the_readme_feeds(run: Run, package: Package, recipe: str) -> None:
     app = package(recipe)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,17 @@ import pytest
 from tests.cli.conftest import Run, write_corpus
 from tests.cli.test_feed import write_model_folder
 from tests.codec.codec_cases import trained, unit_vectors
-from vespa_colbert.codec import PlaidChunk, read_codec, read_plaid, write_codec, write_plaid
+from vespa_colbert.codec import (
+    PlaidChunk,
+    ResidualCodec,
+    read_codec,
+    read_plaid,
+    write_codec,
+    write_plaid,
+)
 from vespa_colbert.index import open_index
+from vespa_colbert.index.join import write_manifest
+from vespa_colbert.index.manifest import read_manifest
 from vespa_colbert.rank import Ranker, RankQuery
 from vespa_colbert.tensor import Tensor, TensorType
 from vespa_colbert.tensor.document_json import tensor_from_json
@@ -243,6 +253,8 @@ def test_a_folder_without_an_index_says_what_was_looked_for(
 ) -> None:
     (tmp_path / "empty").mkdir()
     shutil.copytree(index, tmp_path / "begun.partial")
+    whole = read_manifest(index)
+    write_manifest(tmp_path / "begun.partial", replace(whole, is_unfinished=True))
     nothing = "expected a local index with manifest.json and segments, or PLAID's index with "
     nothing += "metadata.json; found neither; "
     begun = f"{tmp_path / 'begun.partial'} is an unfinished one: run the same vespa-colbert embed"
@@ -250,7 +262,8 @@ def test_a_folder_without_an_index_says_what_was_looked_for(
         "nix": f"{nothing}make one with: vespa-colbert embed",
         "empty": f"{nothing}make one with: vespa-colbert embed",
         "begun": f"{nothing}{begun}",
-        "begun.partial": f"expected a whole index; {begun}",
+        "begun.partial": "expected a whole index, got 5 documents of a run of embed that has not "
+        f"ended; {begun}",
     }
     for name, fault in faults.items():
         ran = run(verb, tmp_path / name, "-o", tmp_path / "out")
@@ -279,11 +292,35 @@ def test_a_place_that_is_taken_is_seen_before_the_training(
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "mine.txt").write_text("mine")
     (tmp_path / "file").write_text("mine")
-    for name, message in (("notes", "not written by this command"), ("file", "got a file")):
+    messages = {
+        "notes": "not written by this command",
+        "file": "got a file",
+        "file/codec": f"cannot be written ({tmp_path / 'file'} is a file, expected a folder)",
+    }
+    for name, message in messages.items():
         ran = run("train-codec", index, "-o", tmp_path / name, "--centroids", "4")
         assert (ran.code, message in ran.err) == (1, True)
         assert "k-means" not in ran.err
     assert (tmp_path / "notes" / "mine.txt").read_text() == "mine"
+
+
+def test_an_output_that_cannot_be_written_is_seen_before_anything_is_coded(
+    run: Run, made: Path, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = ("-r", made / "packed.toml")
+    assert run("train-codec", index, "-o", made / "output" / "codec", "--centroids", "4").code == 0
+    assert run("generate", *recipe).code == 0
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.txt").write_text("mine")
+    monkeypatch.setattr(ResidualCodec, "encode", lambda _codec, _vectors: pytest.fail("coded"))
+    below = f"cannot be written ({tmp_path / 'notes' / 'mine.txt'} is a file, expected a folder)"
+
+    for flag in ("--output", "--index", "--plaid"):
+        taken = "got a folder" if flag == "--output" else "not written by this command"
+        for name, message in (("notes", taken), ("notes/mine.txt/below", below)):
+            ran = run("compress", index, *recipe, flag, tmp_path / name)
+            assert (ran.code, message in ran.err) == (1, True), ran.err
+    assert [each.name for each in tmp_path.rglob("*")] == ["notes", "mine.txt"]
 
 
 def test_who_has_vectors_is_told_what_makes_residuals_of_them(
@@ -345,7 +382,7 @@ def test_a_package_that_is_fed_other_tensors_too_takes_no_residuals_alone(
     assert run("generate", "-r", recipe).code == 0
     expected = "expected colbert_residual as the one tensor field that is fed, got "
     for app, hint in (
-        ("client", 'colbert_float, colbert_int8, colbert_residual; generate with embeddings = "ve'),
+        ("client", "colbert_float, colbert_int8, colbert_residual; generate with cell-types = []"),
         ("app", "none; generate with [tokens] residual"),
     ):
         ran = run("compress", index, "--codec", codec, "-a", made / "output" / app, *fed)

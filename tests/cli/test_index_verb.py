@@ -38,7 +38,9 @@ def test_an_index_is_made_in_shards_changed_and_checked(
     answer = second.json
     assert (answer["documents"], answer["operations"], answer["missing-shards"]) == (5, 5, [])
     assert [each["line"] for each in answer["skipped"]] == [6]
-    assert "1 lines skipped" in second.err
+    assert "1 line skipped; the report is" in second.err
+    assert f"skipped line 6: {report['reason']}" in second.err
+    assert report["reason"].startswith("expected a JSON object, got 'no json'")
     said: Any = appended.json
     assert (said["documents"], said["deleted"]) == (6, 1)
     hits: Any = found.json

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -75,12 +74,6 @@ def test_a_chunker_without_a_length_takes_vespas() -> None:
     text = "word " * 900
 
     assert chunker("fixed-length", ())(text) == fixed_length_chunks(text, 1000)
-
-
-@pytest.fixture(scope="module")
-def java() -> Iterator[VespaJava]:
-    with VespaJava() as judge:
-        yield judge
 
 
 @pytest.mark.java

@@ -44,8 +44,8 @@ def test_a_long_document_is_a_list_of_texts_and_may_be_somebodys(tmp_path: Path)
     [
         ('"one text"', 'expected a list of texts "contexts", got'),
         ('["one", 2]', 'expected a text "contexts[1]", got int 2'),
-        ('["", " "]', 'expected a "contexts" with words'),
-        ("[]", 'expected a "contexts" with words'),
+        ('["", " "]', 'expected words in "title" or "contexts", got empty ones'),
+        ("[]", 'expected words in "title" or "contexts", got empty ones'),
     ],
 )
 def test_a_bad_list_of_texts_is_named(tmp_path: Path, contexts: str, fragment: str) -> None:
@@ -55,6 +55,21 @@ def test_a_bad_list_of_texts_is_named(tmp_path: Path, contexts: str, fragment: s
         read_corpus(path)
 
     assert f"{path} line 1: {fragment}" in str(caught.value)
+
+
+def test_a_title_alone_is_a_document_whose_other_fields_are_empty(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "c.jsonl",
+        '{"_id": "a", "title": "T", "text": ""}\n'
+        '{"_id": "b", "title": "T", "contexts": []}\n'
+        '{"_id": "c", "text": "", "contexts": ["", "x"]}\n',
+    )
+
+    assert [dict(each.fields) for each in read_corpus(path)] == [
+        {"title": "T", "text": ""},
+        {"title": "T", "contexts": ()},
+        {"title": "", "text": "", "contexts": ("", "x")},
+    ]
 
 
 def test_a_byte_order_mark_and_carriage_returns_are_no_part_of_the_text(tmp_path: Path) -> None:
@@ -71,7 +86,9 @@ def test_a_byte_order_mark_and_carriage_returns_are_no_part_of_the_text(tmp_path
         ('{"text": "x"}', ("line 2", '"_id"', "no _id", "keys: text")),
         ('{"_id": "b"}', ("line 2", '"text"', "no text", "keys: _id")),
         ('{"_id": "b", "text": 3}', ("line 2", '"text"', "int 3")),
-        ('{"_id": "b", "text": "  "}', ("line 2", '"text"', "empty")),
+        ('{"_id": "b", "text": "  "}', ("line 2", '"title" or "text"', "empty")),
+        ('{"_id": "b", "title": "\\t", "text": ""}', ("line 2", '"title" or "text"', "empty")),
+        ('{"_id": "b", "title": "T"}', ("line 2", '"text"', "no text", "keys: _id, title")),
         ('{"_id": "a", "text": "x"}', ("line 2", "'a'", "line 1")),
         ('{"_id": "", "text": "x"}', ("line 2", '"_id"', "empty")),
         ('{"_id": "b", "text": "\\ud800"}', ("line 2", "surrogate")),

@@ -259,12 +259,6 @@ def test_two_writers_of_one_feed_are_kept_apart(tmp_path: Path) -> None:
     assert (tmp_path / "feed.jsonl").read_bytes() == b"".join(lines_of(feed()))
 
 
-@pytest.fixture(scope="module")
-def java() -> Iterator[VespaJava]:
-    with VespaJava(timeout_seconds=60.0) as judge:
-        yield judge
-
-
 @pytest.mark.java
 def test_vespa_reads_every_document_and_tensor_as_it_was_meant(
     java: VespaJava, tmp_path: Path

@@ -38,13 +38,36 @@ def test_what_differs_is_named_with_what_makes_it_the_same(
     assert fault in str(caught.value)
 
 
-def test_of_many_fields_those_are_named_that_differ() -> None:
-    other = "colbert_9 tensor<float>(dt{},x[128])"
-    wanted = {"types": ", ".join([*TYPES[:3], other])}
+OTHER = "colbert_9 tensor<float>(dt{},x[128])"
+SPACED = "colbert_0 tensor<int8>(dt{}, x[16])"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fault"),
+    [
+        ([*TYPES, OTHER], f"without {OTHER}"),
+        (TYPES[:3], f"with {TYPES[3]} as well"),
+        ([*TYPES[:3], OTHER], f"without {OTHER}; with {TYPES[3]} as well"),
+        (
+            [*TYPES[:3], "colbert_3 tensor<float>(dt{},x[8])"],
+            f"with {TYPES[3]}, expected tensor<float>(dt{{}},x[8])",
+        ),
+        ([SPACED, *TYPES[1:]], f"with {TYPES[0]}, expected tensor<int8>(dt{{}}, x[16])"),
+    ],
+)
+def test_of_many_fields_those_are_named_that_differ(wanted: list[str], fault: str) -> None:
     with pytest.raises(IndexFolderError) as caught:
-        check_origin(Path("index"), FOUND, wanted)
-    assert f"made with types {TYPES[3]!r}, expected {other!r}; embed again" in str(caught.value)
-    # All that is wanted is there, and more: what is there is shown whole beside what is not.
-    with pytest.raises(IndexFolderError) as caught:
-        check_origin(Path("index"), FOUND, {"types": ", ".join(TYPES[:3])})
-    assert f"types {TYPES[3]!r}, expected '{TYPES[0]}, {TYPES[1]}, " in str(caught.value)
+        check_origin(Path("index"), FOUND, {"types": ", ".join(wanted)})
+
+    said = f"index: made for other tensor fields than expected: {fault}; embed again, or name the "
+    assert str(caught.value) == f"{said}other index"
+
+
+def test_the_same_fields_in_another_order_are_shown_whole() -> None:
+    with pytest.raises(IndexFolderError, match=f"made with types '{TYPES[0][:9]}.*', expected '"):
+        check_origin(Path("index"), FOUND, {"types": ", ".join(reversed(TYPES))})
+
+
+def test_who_asks_may_say_what_to_do() -> None:
+    with pytest.raises(IndexFolderError, match=f"expected '{'d' * 64}'; leave it out$"):
+        check_origin(Path("index"), FOUND, {"codec": "d" * 64}, hint="leave it out")

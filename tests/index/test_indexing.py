@@ -1,9 +1,25 @@
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
 import pytest
 
+from tests.vespa_java.tiny_package import (
+    DIM,
+    WORDS,
+    embedding_table,
+    write_embedder,
+    write_embedder_package,
+)
+from vespa_colbert.app.reader import read_schema
 from vespa_colbert.errors import CollectionError, SchemaSyntaxError
+from vespa_colbert.index import Feed, FeedFields, read_corpus
+from vespa_colbert.index.embedding import derived_texts, embedded_passages
 from vespa_colbert.index.indexing import read_embed_statement
+from vespa_colbert.vespa_java import VespaJava
 
 TO_CONTEXTS = "| embed colbert context | attribute"
 
@@ -125,3 +141,69 @@ def test_a_list_where_a_text_is_embedded_is_an_error_and_so_is_the_other_way_rou
         one.texts({"contexts": ["a", "b"]})
     with pytest.raises(CollectionError, match="expected a list of texts, got a text 'a'"):
         several.texts({"text": "a"})
+
+
+WITH_TITLE = '(input title || "") . " " . (input text || "")'
+EACH_WITH_TITLE = 'input contexts | for_each { (input title || "") . " " . _ }'
+EMPTY = f"""
+schema doc {{
+    document doc {{
+        field title type string {{ indexing: index | summary }}
+        field text type string {{ indexing: index | summary }}
+        field contexts type array<string> {{ indexing: index }}
+    }}
+    field joined type string {{ indexing: {WITH_TITLE} | summary }}
+    field listed type string {{ indexing: input contexts | join "-" | summary }}
+    field whole type tensor<float>(token{{}},x[16]) {{
+        indexing: {WITH_TITLE} | embed colbert | attribute
+    }}
+    field body type tensor<float>(token{{}},x[16]) {{
+        indexing: input text | embed colbert | attribute
+    }}
+    field deep type tensor<float>(t{{}},token{{}},x[16]) {{
+        indexing: {EACH_WITH_TITLE} | embed colbert t | attribute
+    }}
+}}
+"""
+"""What a generated schema embeds, and the same of a text alone."""
+
+SPARSE: tuple[Mapping[str, object], ...] = (
+    {"title": "red", "text": ""},
+    {"title": "red", "text": " \t"},
+    {"title": "red", "contexts": []},
+    {"title": "red", "text": "", "contexts": ["", "green"]},
+    {"title": "", "text": "green"},
+    {"text": "green", "contexts": []},
+    {"title": "red", "text": "green"},
+)
+
+
+@pytest.mark.java
+def test_of_empty_fields_vespa_makes_the_same_texts_and_embeds_the_same(
+    java: VespaJava, tmp_path: Path
+) -> None:
+    app = write_embedder_package(tmp_path / "app", write_embedder(tmp_path), "path")
+    (app / "schemas" / "doc.sd").write_text(EMPTY, encoding="utf-8")
+    lines = [json.dumps({"_id": f"d{at}", **each}) + "\n" for at, each in enumerate(SPARSE)]
+    (tmp_path / "corpus.jsonl").write_text("".join(lines), encoding="utf-8")
+    documents = read_corpus(tmp_path / "corpus.jsonl")
+    schema = read_schema(app / "schemas" / "doc.sd")
+    feed = Feed(documents=documents, fields=FeedFields.of_schema(schema, namespace="n"))
+
+    judged = java.index_documents(app, [json.loads(each.line()) for each in feed.operations()])
+
+    for document, found in zip(documents, judged, strict=True):
+        derived = derived_texts(schema, document.fields)
+        assert {name: found[name] for name in ("joined", "listed") if name in found} == derived
+        for name in ("whole", "body", "deep"):
+            passages = embedded_passages(schema, name, document.fields)
+            # What is attended to is doubled. Of a blank text there is no tensor, of an empty list
+            # one without cells: neither has a token vector.
+            rows = [2 * embedding_table()[words_of(each)] for each in passages.values()]
+            values = found[name].values if name in found else np.zeros((0, DIM))
+            assert values.tolist() == np.concatenate([np.zeros((0, DIM)), *rows]).tolist()
+
+
+def words_of(text: str) -> list[int]:
+    """Return the numbers of the words of a text, as those of a document are marked."""
+    return [WORDS.index(each) for each in ("[CLS]", "[D]", *text.split(), "[SEP]")]

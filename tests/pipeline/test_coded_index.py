@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from tests.app.tiny_models import write_colbert
+from tests.pipeline.coded_indexes import TEXTS, Made, make, package
 from tests.pipeline.embedded_corpora import request_of_texts
 from vespa_colbert.app import AppOptions, application_spec, folder_embedder, render_app
 from vespa_colbert.app.options import TokenRetrieval
-from vespa_colbert.app.residual_vectors import read_residual_vectors
 from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.codec import (
     CodecOptions,
+    ResidualCodec,
     ResidualCodes,
     read_codec,
     unit_vectors,
@@ -47,7 +48,8 @@ from vespa_colbert.index import (
     write_feed,
     write_index,
 )
-from vespa_colbert.index.join import merge_snapshots
+from vespa_colbert.index.join import merge_snapshots, write_manifest
+from vespa_colbert.index.manifest import read_manifest
 from vespa_colbert.pipeline import (
     EmbedRequest,
     FeedOptions,
@@ -61,6 +63,7 @@ from vespa_colbert.pipeline import (
     open_feed,
     prove,
 )
+from vespa_colbert.pipeline import compressed_index as codes_of_index
 from vespa_colbert.pipeline.candidates import Finding
 from vespa_colbert.pipeline.coded_index import write_coded_index
 from vespa_colbert.pipeline.compressed_index import compressed_index
@@ -77,60 +80,9 @@ from vespa_colbert.verify import Rung, Verdict
 from vespa_colbert.vespa_java import VespaJava
 
 FIELD, PROFILE = "colbert_residual", "max_sim_residual"
-TEXTS = ["red", "green greens", "red green 🦊", "🦊 🦊", "greens", "red red green"]
 QUERY = "green 🦊"
 SCORE = 1e-5
 """Absolute: sums of float products of vectors of length 1, in another order."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Made:
-    """A corpus, a model, an index of float vectors, a codec, and the index of residuals.
-
-    Attributes:
-        folder: Of all of them.
-        model: The model folder.
-        app: The package with the residuals.
-    """
-
-    folder: Path
-    model: ModelFolder
-    app: Path
-
-    @property
-    def index(self) -> Path:
-        return self.folder / "index"
-
-    @property
-    def codec(self) -> Path:
-        return self.folder / "codec"
-
-    @property
-    def coded(self) -> Path:
-        return self.folder / "coded"
-
-    @property
-    def corpus(self) -> Path:
-        return self.folder / "corpus.jsonl"
-
-
-def package(model: ModelFolder, folder: Path, codec: Path | None, **more: Any) -> Path:
-    residual = None if codec is None else read_residual_vectors(codec)
-    options = AppOptions(cell_types=(CellType.FLOAT,), dims=(16,), residual=residual, **more)
-    spec = application_spec(folder_embedder(model), options)
-    return render_app(spec, folder, parse=parse_expression).path
-
-
-def make(folder: Path, model: ModelFolder, factor: float = 1.0) -> Made:
-    pooling = TokenPooling(factor=factor)
-    embeddings = "client" if pooling.is_active else "server"
-    app = package(model, folder / "float", None, embeddings=embeddings)
-    texts = {f"d{place}": text for place, text in enumerate(TEXTS)}
-    embed(request_of_texts(texts, model, app, folder, pooling))
-    make_codec(folder / "index", folder / "codec", CodecOptions(bits=2, centroids=4))
-    made = Made(folder=folder, model=model, app=package(model, folder / "app", folder / "codec"))
-    write_coded_index(compressed_index(made.index, made.codec), made.coded, made.app)
-    return made
 
 
 @pytest.fixture(scope="module", name="model")
@@ -353,12 +305,16 @@ def test_a_package_with_another_codec_is_refused(made: Made, tmp_path: Path) -> 
         source = compressed_index(made.index, tmp_path / what)
         write_coded_index(source, tmp_path / f"coded-{what}", app)
         snapshots = [open_snapshot(each) for each in (made.coded, tmp_path / f"coded-{what}")]
-        with pytest.raises(IndexFolderError, match=r"made with codec '\w+', expected '\w+'"):
+        match = r"made with codec '\w+', expected '\w+'; join indexes that are made alike: "
+        with pytest.raises(IndexFolderError, match=match) as caught:
             merge_snapshots(snapshots, tmp_path / "out", snapshots[0].manifest.origin)
+        assert "--codec" not in str(caught.value)
     assert not (tmp_path / "out").exists()
     with pytest.raises(SpecError, match="name the package whose codec made its residuals"):
         open_feed(made.coded, only_schema(made.app), FeedOptions(namespace="passages"))
-    with pytest.raises(IndexFolderError, match="made with types"):
+    with pytest.raises(
+        IndexFolderError, match=r"other tensor fields .*: with colbert_residual \S+ as"
+    ):
         Searcher(made.folder / "float", made.coded, made.model, threads=1)
 
 
@@ -549,6 +505,69 @@ def test_documents_are_added_to_plaid_s_index_as_embed_makes_them_by_default(
         append_corpus(replace(given, pooling=TokenPooling(factor=2)))
     with pytest.raises(IndexFolderError, match="runtime nothing said, expected 'openvino-bf16'; "):
         append_corpus(replace(given, runtime="openvino-bf16"))
+
+
+@pytest.mark.parametrize("shard", [None, Shard(number=1, of=2)])
+def test_vectors_do_not_replace_residuals_of_the_same_model_for_want_of_a_flag(
+    made: Made, tmp_path: Path, shard: Shard | None
+) -> None:
+    output = Path(shutil.copytree(made.coded, tmp_path / "coded"))
+    before = (output / "manifest.json").read_bytes()
+    vectors, residuals = (embedding(made, output, each) for each in (None, made.codec))
+
+    match = rf"{output}: holds residuals of the same model.*; name their codec: --codec, or another"
+    with pytest.raises(OutputError, match=match):
+        embed(vectors, shard)
+    assert (output / "manifest.json").read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["coded"]
+
+    embed(replace(vectors, output=tmp_path / "vectors"))
+    assert not open_snapshot(tmp_path / "vectors").manifest.is_coded
+    embed(replace(residuals, output=tmp_path / "vectors"))
+    assert open_snapshot(tmp_path / "vectors").manifest.is_coded
+
+
+def test_residuals_of_another_model_are_replaced_as_vectors_of_another_are(
+    made: Made, tmp_path: Path
+) -> None:
+    path = tmp_path / "index"
+    embed(embedding(made, path, made.codec))
+    manifest = read_manifest(path)
+    write_manifest(path, replace(manifest, origin={**manifest.origin, "model": "f" * 64}))
+
+    embed(embedding(made, path, None))
+
+    assert not read_manifest(path).is_coded
+
+
+def test_documents_of_few_tokens_are_coded_together_and_those_of_many_alone(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = compressed_index(made.index, made.codec)
+    together, lengths = list(source.documents()), source.lengths().tolist()
+    taken: list[int] = []
+    once = ResidualCodec.encode
+
+    def encode(codec: ResidualCodec, vectors: TokenVectors) -> ResidualCodes:
+        taken.append(len(vectors))
+        return once(codec, vectors)
+
+    monkeypatch.setattr(ResidualCodec, "encode", encode)
+    list(source.documents())
+    assert taken == [sum(lengths)]
+    # The one run has more, so that each document is taken alone until there are enough.
+    bound = max(lengths) + 1
+    monkeypatch.setattr(codes_of_index, "BLOCK_TOKENS", bound)
+    taken.clear()
+    apart = list(source.documents())
+
+    assert len(taken) > 2
+    assert sum(taken) == sum(lengths)
+    assert all(each < bound + max(lengths) for each in taken)
+    assert all(each >= bound for each in taken[:-1])
+    for one, other in zip(together, apart, strict=True):
+        assert (one.centroids == other.centroids).all()
+        assert (one.residuals == other.residuals).all()
 
 
 def test_what_is_appended_must_be_of_the_same_kind(made: Made, tmp_path: Path) -> None:

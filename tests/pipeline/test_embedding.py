@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import shutil
 import sys
 import types
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +26,10 @@ from vespa_colbert.errors import (
     SpecError,
 )
 from vespa_colbert.files import write_lock
-from vespa_colbert.index import open_snapshot, write_index
+from vespa_colbert.index import all_faults, open_index, open_snapshot, read_index, write_index
+from vespa_colbert.index.manifest import read_manifest
 from vespa_colbert.pipeline import (
+    EmbedRequest,
     Shard,
     append_corpus,
     corpus,
@@ -33,6 +38,7 @@ from vespa_colbert.pipeline import (
     embed_with_ray,
     embedding,
 )
+from vespa_colbert.pipeline.compressed_index import is_plaid_index
 from vespa_colbert.pipeline.survey import survey_corpus
 
 BAD = ("no json", '{"_id": "d0", "text": "again"}', '{"_id": "x"}', "\xff")
@@ -71,6 +77,46 @@ def test_a_corpus_is_embedded_once_and_its_index_reused(tmp_path: Path, encoder:
     assert (first.reused, first.documents, second.reused, second.documents) == (False, 30, True, 30)
     assert sorted(encoder.read_text().splitlines()) == sorted({text(each) for each in range(30)})
     assert sorted(each.name for each in tmp_path.iterdir()) == ["c.jsonl", "index", "log"]
+
+
+def interrupt(given: EmbedRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return what a run leaves that ends between its last document and its index."""
+    with monkeypatch.context() as patch:
+        patch.setattr(corpus, "publish", lambda *_arguments, **_named: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            embed(given)
+    return given.output.with_name("index.partial")
+
+
+def test_nobody_reads_an_unfinished_index_whatever_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = request(write_corpus(tmp_path / "c.jsonl", 3), tmp_path / "index")
+    partial = interrupt(given, monkeypatch)
+    moved = Path(shutil.copytree(partial, tmp_path / "moved"))
+    refused: tuple[Callable[[Path], object], ...] = (
+        open_index,
+        read_index,
+        open_snapshot,
+        read_manifest,
+        all_faults,
+        lambda path: contextlib.ExitStack().enter_context(write_index(path)),
+        lambda path: append_corpus(replace(given, output=path)),
+        is_plaid_index,
+    )
+
+    for path in (partial, moved):
+        for read in refused:
+            with pytest.raises(IndexFolderError) as caught:
+                read(path)
+            assert str(caught.value) == (
+                f"{path}: expected a whole index, got 3 documents of a run of embed that has not "
+                f"ended; {path} is an unfinished one: run the same vespa-colbert embed again"
+            )
+
+    assert embed(given).embedded.kept == 3
+    assert found(given.output) == stored(3)
+    assert not all_faults(given.output)
 
 
 def test_an_interrupted_run_goes_on_to_the_same_bytes(
@@ -146,9 +192,30 @@ def test_bad_lines_are_skipped_and_every_one_reported(tmp_path: Path) -> None:
     reasons = ["JSON object", "was used on line 1", "no text", "UTF-8", "list ['x']"]
     for each, reason in zip(report, reasons, strict=True):
         assert reason in each["reason"]
+        # The line is said beside it, and the corpus is what was given.
+        assert not {"c.jsonl", f"line {each['line']}"} & set(each["reason"].split())
     assert [(each.line, each.reason) for each in done.skipped] == [
         (each["line"], each["reason"]) for each in report
     ]
+
+
+def test_an_empty_text_beside_contexts_is_embedded_as_nothing_and_nothing_at_all_is_refused(
+    tmp_path: Path, encoder: Path
+) -> None:
+    rows = ('{"_id": "long", "text": "", "contexts": ["one", ""]}', '{"_id": "none", "text": " "}')
+    path = write_corpus(tmp_path / "c.jsonl", 2, bad=rows)
+
+    with pytest.raises(CollectionError, match=r"line 3: expected words .*; --on-error skip passes"):
+        embed(request(path, tmp_path / "index"))
+    assert not encoder.exists()
+    done = embed(request(path, tmp_path / "index", on_error="skip")).embedded
+
+    assert ([each.line for each in done.skipped], done.documents) == ([3], 3)
+    index = open_index(done.path)
+    place = index.positions["long"]
+    assert index.documents[place].fields["text"] == ""
+    assert sorted(encoder.read_text().splitlines()) == sorted([text(0), text(1), "one"])
+    assert not len(index.tensors["floats"].document(place).values)
 
 
 def test_what_vespa_would_refuse_is_a_bad_line_before_anything_is_embedded(
@@ -188,7 +255,7 @@ def test_a_corpus_without_a_good_line_is_told_with_its_first_fault(tmp_path: Pat
     path = tmp_path / "c.jsonl"
     path.write_text("no json\n[]\n")
 
-    with pytest.raises(CollectionError, match="got 2 bad; the first: .* line 1: expected a JSON"):
+    with pytest.raises(CollectionError, match="got 2 bad; the first, line 1: expected a JSON"):
         embed(request(path, tmp_path / "index", on_error="skip"))
 
 
@@ -384,14 +451,12 @@ def test_ray_runs_the_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert (done.documents, done.reused) == (9, True)
 
 
-def test_a_partial_index_of_other_fields_is_begun_anew(tmp_path: Path) -> None:
+def test_a_partial_index_of_other_fields_is_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = request(write_corpus(tmp_path / "c.jsonl", 3), tmp_path / "index")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(corpus, "publish", lambda *_arguments, **_named: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            embed(given)
-    with write_index(tmp_path / "index.partial") as writer:
-        assert len(writer) == 3
+    interrupt(given, monkeypatch)
+    assert len(open_snapshot(tmp_path / "index.partial", unfinished=True)) == 3
     other = replace(MODEL, files={**MODEL.files, "model.onnx": MODEL.files["tokenizer.json"]})
 
     assert embed(replace(given, model=other)).embedded.kept == 0

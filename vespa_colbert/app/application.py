@@ -20,7 +20,12 @@ from vespa_colbert.app.field import Field
 from vespa_colbert.app.nodes import ONE_NODE, Cloud, Nodes
 from vespa_colbert.app.query import Query
 from vespa_colbert.app.schema import Schema
-from vespa_colbert.app.sent import is_token_input, literal_example
+from vespa_colbert.app.sent import (
+    holds_residuals,
+    is_embedded,
+    is_token_input,
+    literal_example,
+)
 from vespa_colbert.app.texts import cluster_name_fault, name_fault
 from vespa_colbert.errors import SpecError
 from vespa_colbert.tensor import TensorType
@@ -126,8 +131,13 @@ class ApplicationSpec:
         return tuple(
             each
             for each in schema.document_fields
-            if each.name in statements and bool(statements[each.name]) is by_model
+            if each.name in statements and is_embedded(statements[each.name]) is by_model
         )
+
+    def feeds_residuals_alone(self, schema: Schema) -> bool:
+        """Return whether residuals of a codec are all that whoever feeds sends beside texts."""
+        kinds = [each.tensor_type for each in schema.document_fields if each.name in dict(self.fed)]
+        return bool(kinds) and all(kind is not None and holds_residuals(kind) for kind in kinds)
 
     @property
     def files(self) -> tuple[PackagedFile, ...]:

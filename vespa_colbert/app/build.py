@@ -97,8 +97,9 @@ def _faults(design: Design) -> Iterator[str]:
     options, dim = design.options, design.facts.dim
     embedder = design.embedder
     yield from named(f"component {embedder.name[:80]!r}", *embedder.faults())
-    if not options.cell_types or len(set(options.cell_types)) < len(options.cell_types):
+    if len(set(options.cell_types)) < len(options.cell_types):
         yield f"cell types: expected each at most once, got {options.cell_types}"
+    yield from () if options.cell_types else _residuals_alone_faults(options)
     if len(set(options.dims)) < len(options.dims) or not all(0 < n <= dim for n in options.dims):
         yield f"dims: expected numbers from 1 to the model's {dim}, each once, got {options.dims}"
         return
@@ -120,6 +121,21 @@ def _faults(design: Design) -> Iterator[str]:
         for stored in options.dims or (dim,):
             if stored % COMPONENTS_A_CELL[cell_type]:
                 yield f"cell type int8 needs a dim divisible by 8, got {stored}"
+
+
+def _residuals_alone_faults(options: AppOptions) -> Iterator[str]:
+    """Yield what is asked of fields of token vectors where there are none of any cell type."""
+    if options.residual is None:
+        yield "cell types: expected at least one, each at most once, or residuals; got ()"
+        return
+    asked = {
+        "dims": options.dims,
+        "token retrieval": options.token_retrieval,
+        "fusion": options.fusion,
+        "cross-encoder": options.cross_encoding,
+    }
+    for name in (name for name, chosen in asked.items() if chosen):
+        yield f"{name}: expected token vectors of some cell type to work on, got residuals alone"
 
 
 def _combination_faults(options: AppOptions) -> Iterator[str]:

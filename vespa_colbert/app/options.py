@@ -173,7 +173,8 @@ class AppOptions:
         schema: Name of the schema and of the document type.
         layout: What a document is.
         mode: How documents are found.
-        cell_types: One tensor field each, with its rank profiles.
+        cell_types: One tensor field each, with its rank profiles; none where residuals alone are
+            kept.
         dims: Components of a token vector that are stored, a field for each number; empty for all
             that the model gives. Vespa cuts without normalising again.
         rerank_count: Hits that the second phase ranks again, on each content node.

@@ -49,7 +49,8 @@ class ApplicationPackage:
         name: The application's name.
         files: Path in the package → sha256 and size, the manifest itself left out.
         queries: How its rank profiles are asked.
-        fed: Tensor field that whoever feeds fills → the indexing statement that says with what.
+        fed: Tensor field that whoever feeds fills → the indexing statement that says with what, or
+            of which text where another model or a codec makes it.
     """
 
     path: Path

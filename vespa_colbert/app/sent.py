@@ -6,16 +6,21 @@ import json
 import re
 
 from vespa_colbert.app.query import NEAREST_INPUT
+from vespa_colbert.codec.store import CENTROID
 from vespa_colbert.tensor import CellType, TensorType
 
 __all__ = [
     "MORE",
     "document_example",
+    "holds_residuals",
     "holds_tokens",
+    "is_embedded",
     "is_token_input",
     "literal_example",
     "token_place",
 ]
+
+EMBED = re.compile(r"\bembed\b")
 
 NUMBERED = re.compile(rf"{NEAREST_INPUT}([0-9]+)")
 
@@ -25,9 +30,19 @@ MORE = ", ..."
 LABEL = "..."
 
 
+def is_embedded(statement: str) -> bool:
+    """Return whether the model of token vectors makes what a statement fills a field with."""
+    return EMBED.search(statement) is not None
+
+
 def holds_tokens(kind: TensorType) -> bool:
     """Return whether a tensor of that type holds a vector for each token."""
     return len(kind.mapped) == 1 and len(kind.indexed) == 1
+
+
+def holds_residuals(kind: TensorType) -> bool:
+    """Return whether a tensor of that type holds residuals, each with the label of its centroid."""
+    return kind.cell_type is CellType.INT8 and CENTROID in kind.mapped
 
 
 def token_place(name: str, kind: TensorType) -> int | None:

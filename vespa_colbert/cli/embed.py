@@ -172,7 +172,7 @@ def _made(request: EmbedRequest, feed: Path | None, shard: str, engine: str) -> 
     Nothing is embedded where the feed that is to follow would lack a tensor.
     """
     from vespa_colbert.pipeline import Shard, ShardEmbedded, embed, embed_with_ray
-    from vespa_colbert.pipeline.feed import check_feed
+    from vespa_colbert.pipeline.outputs import check_feed
 
     if feed is not None:
         check_feed(feed)
@@ -252,4 +252,6 @@ def tell_skipped(done: Embedded) -> None:
         Console().say(f"skipped line {each.line}: {each.reason}")
     if done.skipped:
         report = done.path.with_name(f"{done.path.name}.skipped.jsonl")
-        Console().say(f"{len(done.skipped)} lines skipped; {report} lists them")
+        count = len(done.skipped)
+        told = "1 line skipped" if count == 1 else f"{count} lines skipped"
+        Console().say(f"{told}; the report is {report}")

@@ -45,7 +45,7 @@ def command(
         made = read_model_folder(said.export.output, check=False)
         if not made.is_verified:
             Console().say(f"warning: {made.path}: {made.comparison}")
-        for line in _width_lines(made, said.tokens.dims):
+        for line in _width_lines(made, said.tokens.dims) if said.app.cell_types else []:
             Console().say(line)
     if as_json:
         print_json({"path": package.path, "name": package.name, "files": sorted(package.files)})

@@ -74,12 +74,13 @@ def iterate_corpus(path: Path) -> Iterator[Document]:
 
     ``title`` may be absent. ``contexts``, a list of texts, may stand beside ``text`` or for it, and
     ``_group`` says whose the document is. ``_tensors`` holds what no model here makes, by field, as
-    in a Vespa document. Other keys are left alone.
+    in a Vespa document. Other keys are left alone. One of title, text and contexts has words: some
+    documents of BEIR's collections are a title alone, with an empty ``text``.
 
     Raises:
         CollectionError: With file and line, if a line is no JSON object, has no ``_id`` or neither
-            ``text`` nor ``contexts``, has a value that is no text, or an id occurs twice; or if
-            nothing is there.
+            ``text`` nor ``contexts``, has a value that is no text, or no words at all, or an id
+            occurs twice; or if nothing is there.
     """
     for line in corpus_lines(path):
         if isinstance(line.found, CollectionError):
@@ -148,7 +149,8 @@ def _document(line: str, where: str) -> Document:
     if row.get("contexts") is not None:
         fields["contexts"] = _texts(row, "contexts", where)
     if row.get("text") is not None or "contexts" not in fields:
-        fields["text"] = _with_words(_text(row, "text", where), "text", where)
+        fields["text"] = _text(row, "text", where)
+    _require_words(fields, where)
     group = _text(row, "_group", where) if row.get("_group") is not None else ""
     tensors = row.get("_tensors", {})
     if not isinstance(tensors, dict):
@@ -239,32 +241,32 @@ def _used_before(identifier: str, where: str, line: int) -> str:
     return f'{where}: "_id" {identifier!r} was used on line {line}'
 
 
-def _with_words(text: str, key: str, where: str) -> str:
-    """Return a text.
+def _require_words(fields: Mapping[str, str | Sequence[str]], where: str) -> None:
+    """Return nothing if a document has words, wherever they stand.
 
     Raises:
-        CollectionError: If it is empty or all whitespace.
+        CollectionError: If all is empty or whitespace.
     """
-    if not text.strip():
-        raise CollectionError(f'{where}: expected a "{key}" with words, got an empty one')
-    return text
+    if not any(text.strip() for each in fields.values() for text in each):
+        *names, last = (f'"{name}"' for name in fields)
+        raise CollectionError(
+            f"{where}: expected words in {', '.join(names)} or {last}, got empty ones"
+        )
 
 
 def _texts(row: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
     """Return a list of texts of the row.
 
     Raises:
-        CollectionError: If it is none, one of them is no text, or none has words.
+        CollectionError: If it is none, or one of them is no text.
     """
     value = row[key]
     if not isinstance(value, list):
         raise CollectionError(f'{where}: expected a list of texts "{key}", got {value!r:.40}')
-    texts = tuple(
+    return tuple(
         _text({f"{key}[{place}]": each}, f"{key}[{place}]", where)
         for place, each in enumerate(value)
     )
-    _with_words("".join(texts), key, where)
-    return texts
 
 
 def _text(row: Mapping[str, Any], key: str, where: str) -> str:

@@ -200,7 +200,7 @@ def merge_snapshots(snapshots: Sequence[Snapshot], output: Path, origin: Mapping
     """
     first = snapshots[0]
     for each in snapshots:
-        check_origin(each.path, each.manifest.origin, origin)
+        check_origin(each.path, each.manifest.origin, origin, hint=_alike(first.path))
         if each.manifest.fields != first.manifest.fields:
             raise IndexFolderError(f"{each.path}: has other fields than {first.path}")
     segments = [segment for each in snapshots for segment in each.segments]
@@ -218,6 +218,10 @@ def merge_snapshots(snapshots: Sequence[Snapshot], output: Path, origin: Mapping
     order = np.argsort(columns["places"], kind="stable")
     manifest = replace(first.manifest, origin=dict(origin))
     publish(output, manifest, segments, locations[order], columns["places"][order])
+
+
+def _alike(path: Path) -> str:
+    return f"join indexes that are made alike: make it anew as {path} was made, or leave it out"
 
 
 def _repeated(snapshots: Sequence[Snapshot], ids: NDArray[np.uint64]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -43,16 +45,18 @@ vectors, and so refuses them."""
 Numbered: TypeAlias = type[ContextRows] | type[CodedRows]
 """What rows with a number each may be."""
 
-SHOWN, SEPARATOR = 80, ", "
-"""Characters of a fact that a message shows whole; of a longer one, as the types of many fields,
-only the parts between separators that the other one has not."""
-
 HINTS = {
     "pooling": "embed with the --pool-factor and --protected-tokens that it was made with",
     "runtime": "embed with the --runtime that it was made with",
     "codec": "take the --codec that it was made with",
 }
 """Fact → what makes it the same; for others there is only another index, or a new one."""
+
+TYPES = "types"
+"""Fact: the tensor fields of a schema, each with its type."""
+
+BETWEEN_FIELDS = re.compile(r", (?=[^\s,]+ )")
+"""In that fact; a type may have the same between its dimensions, which no space follows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +145,7 @@ class IndexManifest:
         generation: Counts the changes.
         segments: Where the documents are, in order.
         deleted: The file that says which documents are deleted, by name; none where none is.
+        is_unfinished: Whether it lacks documents that a run of embed is to add: nobody reads it.
     """
 
     schema: str
@@ -149,6 +154,7 @@ class IndexManifest:
     generation: int = 0
     segments: tuple[SegmentEntry, ...] = ()
     deleted: Mapping[str, FileDigest] = field(default_factory=dict)
+    is_unfinished: bool = False
 
     @property
     def documents(self) -> int:
@@ -187,15 +193,31 @@ class IndexManifest:
             "origin": dict(self.origin),
             "deleted": {name: asdict(digest) for name, digest in self.deleted.items()},
             "segments": [asdict(each) for each in self.segments],
-        }
+        } | ({"unfinished": True} if self.is_unfinished else {})
         return sealed(json.dumps(document, indent=1, ensure_ascii=False))
 
 
-def read_manifest(path: Path) -> IndexManifest:
+def read_manifest(path: Path, *, unfinished: bool = False) -> IndexManifest:
     """Return what an index says of itself.
 
     Args:
         path: The index folder.
+        unfinished: Whether it may be one that embed has not finished, as for who goes on with it.
+
+    Raises:
+        IndexFolderError: If there is none, it is damaged, of another format, or unfinished.
+    """
+    found = _read(path)
+    if found.is_unfinished and not unfinished:
+        raise IndexFolderError(
+            f"{path}: expected a whole index, got {found.documents} documents of a run of embed "
+            f"that has not ended; {how_to_make(path)}"
+        )
+    return found
+
+
+def _read(path: Path) -> IndexManifest:
+    """Return what an index says of itself, finished or not.
 
     Raises:
         IndexFolderError: If there is none, it is damaged, or of another format.
@@ -221,9 +243,10 @@ def read_manifest(path: Path) -> IndexManifest:
 
 def how_to_make(path: Path) -> str:
     """Return what to do where an index is missing: a hint of a message."""
-    unfinished = path if path.suffix == PARTIAL else path.with_name(f"{path.name}{PARTIAL}")
-    if (unfinished / MANIFEST_FILE).is_file():
-        return f"{unfinished} is an unfinished one: run the same vespa-colbert embed again"
+    for each in (path, path.with_name(f"{path.name}{PARTIAL}")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            if json.loads((each / MANIFEST_FILE).read_bytes())["unfinished"]:
+                return f"{each} is an unfinished one: run the same vespa-colbert embed again"
     return "make one with: vespa-colbert embed"
 
 
@@ -236,6 +259,7 @@ def _parse(said: Mapping[str, Any]) -> IndexManifest:
             for name, each in said["fields"].items()
         },
         origin=said["origin"],
+        is_unfinished=said.get("unfinished", False),
         deleted=_digests(said["deleted"]),
         segments=tuple(
             SegmentEntry(**{**each, "files": _digests(each["files"])}) for each in said["segments"]
@@ -247,29 +271,51 @@ def _digests(said: Mapping[str, Any]) -> dict[str, FileDigest]:
     return {name: FileDigest(**each) for name, each in said.items()}
 
 
-def check_origin(path: Path, found: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+def check_origin(
+    path: Path, found: Mapping[str, str], wanted: Mapping[str, str], *, hint: str = ""
+) -> None:
     """Return nothing if an index was made with what is wanted.
 
     Args:
         path: The index folder.
         found: What it was made with.
         wanted: What it must have been made with; names absent here are not compared.
+        hint: What to do; where none is given, what there is to do about the fact that differs.
 
     Raises:
         IndexFolderError: If it was made with something else; both are named.
     """
     for name, value in wanted.items():
-        if (got := found.get(name)) != value:
-            raise IndexFolderError(
-                f"{path}: made with {name} {_shown(got, value)}, expected {_shown(value, got)}; "
-                f"{HINTS.get(name, 'embed again')}, or name the other index"
-            )
+        if (got := found.get(name)) == value:
+            continue
+        said = f"made with {name} {_shown(got)}, expected {_shown(value)}"
+        if name == TYPES and got is not None:
+            said = _other_fields(_types(got), _types(value)) or said
+        to_do = hint or f"{HINTS.get(name, 'embed again')}, or name the other index"
+        raise IndexFolderError(f"{path}: {said}; {to_do}")
 
 
-def _shown(value: str | None, other: str | None) -> str:
-    """Return a fact as a message shows it beside another one."""
-    if value is None:
-        return "nothing said"
-    parts = (other or "").split(SEPARATOR) if len(value) > SHOWN else ()
-    own = [each for each in value.split(SEPARATOR) if each not in parts]
-    return repr(SEPARATOR.join(own) or value)
+def _shown(value: str | None) -> str:
+    return "nothing said" if value is None else repr(value)
+
+
+def _types(said: str) -> dict[str, str]:
+    """Return field → type, as the fact of them lists them."""
+    pairs = (each.partition(" ") for each in BETWEEN_FIELDS.split(said))
+    return {name: kind for name, _, kind in pairs}
+
+
+def _other_fields(found: Mapping[str, str], wanted: Mapping[str, str]) -> str:
+    """Return in what the fields that an index was made for differ; empty if in their order alone.
+
+    Args:
+        found: Field → type, of the schema that the index was made for.
+        wanted: Field → type, of the schema that it is to fit.
+    """
+    said = [f"without {name} {kind}" for name, kind in wanted.items() if name not in found]
+    for name, kind in found.items():
+        if name not in wanted:
+            said.append(f"with {name} {kind} as well")
+        elif kind != wanted[name]:
+            said.append(f"with {name} {kind}, expected {wanted[name]}")
+    return f"made for other tensor fields than expected: {'; '.join(said)}" if said else ""

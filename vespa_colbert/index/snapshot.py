@@ -163,24 +163,28 @@ class StoredList(Sequence[T]):
     __hash__ = None  # type: ignore[assignment]  # as of a list
 
 
-def open_snapshot(path: Path, *, origin: Mapping[str, str] | None = None) -> Snapshot:
+def open_snapshot(
+    path: Path, *, origin: Mapping[str, str] | None = None, unfinished: bool = False
+) -> Snapshot:
     """Return the generation that an index has now.
 
     Args:
         path: The index folder.
         origin: What it must have been made with; names absent here are not compared.
+        unfinished: As for ``read_manifest``.
 
     Raises:
-        IndexFolderError: If there is none, a file changed, or it was made with something else.
+        IndexFolderError: If there is none, a file changed, it is unfinished, or it was made with
+            something else.
     """
     while True:
-        manifest = read_manifest(path)
+        manifest = read_manifest(path, unfinished=unfinished)
         check_origin(path, manifest.origin, origin or {})
         try:
             return _open(path, manifest)
         except (IndexFolderError, FileNotFoundError) as error:
             # Another process may have gone on and removed what this generation had.
-            if read_manifest(path) == manifest:
+            if read_manifest(path, unfinished=unfinished) == manifest:
                 raise IndexFolderError(f"{path}: {error}") from error
 
 
@@ -223,7 +227,7 @@ def all_faults(path: Path) -> list[str]:
         path: The index folder.
 
     Raises:
-        IndexFolderError: If there is no index, or its manifest is damaged.
+        IndexFolderError: If there is no index, it is unfinished, or its manifest is damaged.
     """
     manifest = read_manifest(path)
     faults = changed_files(path, manifest.files)

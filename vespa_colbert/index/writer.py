@@ -51,7 +51,7 @@ class IndexWriter:
             IndexFolderError: If it is damaged.
         """
         self.path = path
-        self._take(open_snapshot(path))
+        self._take(open_snapshot(path, unfinished=True))
 
     def _take(self, snapshot: Snapshot) -> None:
         self.manifest: IndexManifest = snapshot.manifest
@@ -218,7 +218,7 @@ class IndexWriter:
             raise OutputError(_not_written(self.path, error)) from error
 
     def _recover(self) -> None:
-        self._take(open_snapshot(self.path))
+        self._take(open_snapshot(self.path, unfinished=True))
         sweep(self.path)
 
 
@@ -254,7 +254,7 @@ def write_index(path: Path, *, start: IndexManifest | None = None) -> Iterator[I
         The index.
 
     Raises:
-        IndexFolderError: If there is none, or it is damaged.
+        IndexFolderError: If there is none, or it is damaged, or unfinished without ``start``.
         OutputError: If another process is writing it, or it cannot be written.
     """
     if start is None:
@@ -278,7 +278,7 @@ def _begin(path: Path, start: IndexManifest) -> None:
         OutputError: If something else stands there.
     """
     with contextlib.suppress(IndexFolderError):
-        found = open_snapshot(path).manifest
+        found = open_snapshot(path, unfinished=start.is_unfinished).manifest
         if (found.origin, found.fields, found.schema) == (start.origin, start.fields, start.schema):
             return
     known = re.compile(rf"{MANIFEST_FILE}|{SEGMENTS_FOLDER}|{DELETED_PREFIX}.*|\..*\.part")
@@ -295,7 +295,7 @@ def _begin(path: Path, start: IndexManifest) -> None:
 
 def sweep(path: Path) -> None:
     """Remove what the manifest of an index does not speak of; what cannot be removed stays."""
-    manifest = read_manifest(path)
+    manifest = read_manifest(path, unfinished=True)
     known = {each.name for each in manifest.segments}
     for folder in (path / SEGMENTS_FOLDER).iterdir():
         if folder.name not in known:

@@ -31,7 +31,13 @@ from vespa_colbert.index import (
 )
 from vespa_colbert.index.coded_field import coded_rows
 from vespa_colbert.index.join import runs_of
-from vespa_colbert.index.manifest import MANIFEST_FILE, PARTIAL, SEGMENTS_FOLDER, how_to_make
+from vespa_colbert.index.manifest import (
+    MANIFEST_FILE,
+    SEGMENTS_FOLDER,
+    how_to_make,
+    read_manifest,
+)
+from vespa_colbert.index.rows import Rows
 from vespa_colbert.tensor import CellType, Tensor
 
 __all__ = [
@@ -41,6 +47,11 @@ __all__ = [
     "float_field",
     "is_plaid_index",
 ]
+
+
+BLOCK_TOKENS = 1 << 15
+"""Token vectors that are encoded at a time, about as many: enough for the threads of 16 processors,
+and what is in memory then, with the documents of one run or a longer one."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,15 +113,32 @@ def compressed_index(source: Path, codec: Path | None) -> CompressedIndex:
 
 
 def _codes(index: IndexReader, name: str, codec: ResidualCodec) -> Iterator[ResidualCodes]:
-    """Yield the codes of each document of an index, those that stand side by side made together."""
+    """Yield the codes of each document of an index, those of many tokens made together."""
+    for block in _blocks(index, name):
+        vectors = [unit_vectors(rows.cells, codec.dim, rows.offsets) for rows in block]
+        coded = codec.encode(np.concatenate(vectors, dtype=np.float32))
+        lengths = np.concatenate([np.diff(rows.offsets) for rows in block])
+        for first, last in itertools.pairwise([0, *np.cumsum(lengths).tolist()]):
+            yield coded[first:last]
+
+
+def _blocks(index: IndexReader, name: str) -> Iterator[list[Rows]]:
+    """Yield the rows of all documents in order, some tens of thousands at a time, none read yet."""
+    block: list[Rows] = []
+    tokens = 0
     for _part, number, start, end in runs_of(index.snapshot.locations):
         segment = index.snapshot.segments[number]
-        rows = segment.rows(name, start, end)
-        vectors = unit_vectors(rows.cells, codec.dim, rows.offsets)
-        coded = codec.encode(np.ascontiguousarray(vectors, np.float32))
-        for first, last in itertools.pairwise(rows.offsets.tolist()):
-            yield coded[first:last]
-        segment.release()
+        is_long = len(segment.rows(name, start, end).values) > BLOCK_TOKENS
+        for place in range(start, end, 1 if is_long else end - start):
+            rows = segment.rows(name, place, place + 1 if is_long else end)
+            block.append(rows)
+            tokens += len(rows.values)
+            if tokens >= BLOCK_TOKENS:
+                yield block
+                block, tokens = [], 0
+                segment.release()
+    if block:
+        yield block
 
 
 @dataclass(slots=True, kw_only=True)
@@ -193,8 +221,7 @@ def is_plaid_index(source: Path) -> bool:
         IndexFolderError: If it is neither, or a local one that is not whole yet.
     """
     if is_index_folder(source):
-        if source.suffix == PARTIAL:
-            raise IndexFolderError(f"{source}: expected a whole index; {how_to_make(source)}")
+        read_manifest(source)
         return False
     if not (source / METADATA_FILE).is_file():
         raise IndexFolderError(

@@ -19,16 +19,16 @@ from vespa_colbert.embedder.batches import embed_documents, worker_threads
 from vespa_colbert.embedder.pooling import NOT_POOLED, pooled_documents
 from vespa_colbert.errors import IndexFolderError, OutputError
 from vespa_colbert.export import ModelFolder
-from vespa_colbert.files import atomic_file, check_replaceable, write_lock
-from vespa_colbert.index import LocalIndex, embedded_fields, is_index_folder, open_index
+from vespa_colbert.files import atomic_file, write_lock
+from vespa_colbert.index import LocalIndex, open_index
 from vespa_colbert.index.join import publish
 from vespa_colbert.index.manifest import PARTIAL, IndexManifest, check_origin
 from vespa_colbert.index.snapshot import open_snapshot
-from vespa_colbert.index.store import field_kinds
 from vespa_colbert.index.writer import IndexWriter, write_index
 from vespa_colbert.json_lines import json_object, numbered_lines
 from vespa_colbert.pipeline.embed_request import EmbedRequest, OnError, index_origin
 from vespa_colbert.pipeline.embedding import CorpusEmbedding, NumberedDocument, SkippedLine
+from vespa_colbert.pipeline.outputs import check_index
 from vespa_colbert.pipeline.reporter import Made, Reporter, Silent
 from vespa_colbert.pipeline.survey import Survey, survey_corpus, surveyed_documents
 from vespa_colbert.processors import processors
@@ -130,7 +130,8 @@ def embed_slice(
     Raises:
         CollectionError: If a document cannot be embedded, and is not passed over.
         IndexFolderError: If the schema embeds nothing, or no document has what it embeds.
-        OutputError: If the folder cannot be written.
+        OutputError: If the folder cannot be written, or holds residuals of the same model while
+            vectors are asked for.
     """
     tell, output = reporter or Silent(), request.output
     origin = request.origin
@@ -139,14 +140,15 @@ def embed_slice(
     if (documents := stands(output, origin)) is not None:
         _clean(output, partial)
         return Embedded(path=output, documents=documents, reused=True, skipped=survey.skipped)
-    check_replaceable(output, is_index_folder)
+    check_index(request)
     kinds = request.kinds
-    for name in embedded_fields(request.schema).keys() - field_kinds(request.schema).keys():
+    for name in request.left_out:
         tell.say(f"field {name} holds no token vectors: it is left out of the local index")
     begins = IndexManifest(
         schema=request.schema.name,
         fields=kinds,
         origin={name: each for name, each in origin.items() if name != "corpus"},
+        is_unfinished=True,
     )
     places = range(survey.documents) if part is None else part
     with write_index(partial, start=begins) as writer:
@@ -155,7 +157,7 @@ def embed_slice(
             tell.say(f"{partial}: {kept} documents of an earlier run are gone on with")
         given = surveyed_documents(request, survey, places)
         run = _embed(request, writer, given, tell, count=max(len(places) - kept, 0))
-        _publish(request, replace(begins, origin=origin), writer, run)
+        _publish(request, replace(begins, origin=origin, is_unfinished=False), writer, run)
         skipped = (*survey.skipped, *run.skipped)
         write_report(request.report, skipped)
         shutil.rmtree(partial, ignore_errors=True)

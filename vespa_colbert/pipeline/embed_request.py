@@ -17,7 +17,7 @@ from vespa_colbert.export import ModelFolder
 from vespa_colbert.index import CodedField, embedded_fields, tensor_fields
 from vespa_colbert.index.manifest import FieldKind
 from vespa_colbert.index.store import field_kinds
-from vespa_colbert.pipeline.packaged_codec import codec_origin
+from vespa_colbert.pipeline.packaged_codec import codec_origin, holds_residuals_alone
 
 __all__ = ["EmbedRequest", "OnError", "index_origin", "require_fed", "schema_origin"]
 
@@ -43,7 +43,8 @@ class EmbedRequest:
         coded: The field of residuals, where these are kept in place of vectors.
 
     Raises:
-        SpecError: If vectors are pooled that Vespa itself makes, which it cannot pool.
+        SpecError: If vectors are pooled that Vespa itself makes, which it cannot pool; or documents
+            hold residuals alone and no codec is named.
     """
 
     corpus: Path
@@ -58,6 +59,11 @@ class EmbedRequest:
 
     def __post_init__(self) -> None:
         require_one_embedder(self.schema)
+        if self.coded is None and holds_residuals_alone(self.schema):
+            raise SpecError(
+                f"schema {self.schema.name}: its documents hold residuals alone; name their codec "
+                "with --codec, or make them of an index of vectors: vespa-colbert compress"
+            )
         if self.pooling.is_active and self.coded is None:
             require_fed(self.schema)
 
@@ -74,6 +80,12 @@ class EmbedRequest:
         if self.coded is None:
             return field_kinds(self.schema)
         return {self.coded.name: self.coded.kind}
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The fields that are embedded and hold no token vectors: no index has them."""
+        known = embedded_fields(self.schema).items()
+        return tuple(name for name, each in known if not each.holds_tokens)
 
     @property
     def report(self) -> Path:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,11 +17,9 @@ from vespa_colbert.errors import (
     ArrayError,
     CollectionError,
     IndexFolderError,
-    OutputError,
     SpecError,
 )
 from vespa_colbert.export import ModelFolder
-from vespa_colbert.files import write_lock
 from vespa_colbert.index import (
     Document,
     Feed,
@@ -45,7 +41,7 @@ from vespa_colbert.pipeline.packaged_codec import require_codec_of
 from vespa_colbert.tensor import Tensor, TensorType
 from vespa_colbert.tensor.document_json import tensor_from_json
 
-__all__ = ["FeedOptions", "check_corpus", "check_feed", "feed_corpus", "given_fields", "open_feed"]
+__all__ = ["FeedOptions", "check_corpus", "feed_corpus", "given_fields", "open_feed"]
 
 RUN_DOCUMENTS = 256
 """Documents of an index whose rows are looked up together; their cells stay on disk."""
@@ -152,24 +148,6 @@ def given_fields(schema: Schema) -> frozenset[str]:
     embedded = {name for name, each in embedded_fields(schema).items() if each.holds_tokens}
     documents = (each for each in schema.document_fields if each.tensor_type is not None)
     return frozenset(each.name for each in documents if each.name not in embedded)
-
-
-def check_feed(path: Path) -> None:
-    """Return nothing if a feed can be written there: asked before its vectors are made.
-
-    Nothing is left there.
-
-    Raises:
-        OutputError: If a folder stands there, or its folder cannot be written.
-    """
-    if path.is_dir():
-        raise OutputError(f"{path}: expected a file or nothing, got a folder; name another --feed")
-    made = [each for each in path.absolute().parents if not os.access(each, os.F_OK)]
-    with write_lock(path):
-        pass
-    with contextlib.suppress(OSError):  # another process may have put something there
-        for each in made:
-            each.rmdir()
 
 
 def check_corpus(corpus: Path, schema: Schema) -> None:

@@ -19,10 +19,20 @@ from vespa_colbert.app.variants.residual import FIELD, FILE, RESIDUALS, residual
 from vespa_colbert.codec import ResidualCodec
 from vespa_colbert.codec.store import read_centroids
 from vespa_colbert.errors import SpecError
+from vespa_colbert.evaluate.derived_index import token_fields
 from vespa_colbert.export import ModelFolder
+from vespa_colbert.index.indexing import EmbedStatement, read_text_statement
 from vespa_colbert.rank.language.parser import parse_expression
 
-__all__ = ["codec_origin", "require_codec", "require_codec_of", "require_dim", "require_one_fed"]
+__all__ = [
+    "codec_origin",
+    "coded_statement",
+    "holds_residuals_alone",
+    "require_codec",
+    "require_codec_of",
+    "require_dim",
+    "require_one_fed",
+]
 
 CODEC, DIM, WEIGHTS = "codec", "codec-dim", "codec-weights"
 SHOWN = 12
@@ -120,8 +130,33 @@ def require_one_fed(schema: Schema) -> None:
     """
     fed = [each.name for each in schema.document_fields if each.tensor_type is not None]
     if fed != [FIELD]:
-        remedy = 'embeddings = "vespa" under [tokens]' if FIELD in fed else "[tokens] residual"
+        others = 'cell-types = [] under [app], or embeddings = "vespa" under [tokens]'
+        remedy = others if FIELD in fed else "[tokens] residual"
         raise SpecError(
             f"schema {schema.name}: expected {FIELD} as the one tensor field that is fed, got "
             f"{', '.join(fed) or 'none'}; generate with {remedy}"
         )
+
+
+def holds_residuals_alone(schema: Schema) -> bool:
+    """Return whether documents hold residuals and no other token vectors."""
+    has_residuals = any(each.name == FIELD for each in schema.document_fields)
+    return has_residuals and not token_fields(schema)
+
+
+def coded_statement(schema: Schema) -> EmbedStatement:
+    """Return which text residuals are made of: that of the other fields, or what is said of theirs.
+
+    Raises:
+        SpecError: If nothing says it.
+    """
+    if others := token_fields(schema):
+        return next(iter(others.values())).statement
+    where = f"schema {schema.name}, field {FIELD}"
+    for indexing in schema.field(FIELD).indexing:
+        if (statement := read_text_statement(indexing, where)) is not None:
+            return statement
+    raise SpecError(
+        f"{where}: expected a field that embeds beside it, or a package that says which text is "
+        "meant, got none; generate the package again"
+    )

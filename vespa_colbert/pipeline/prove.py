@@ -19,8 +19,15 @@ from vespa_colbert.pipeline.query import (
     token_inputs,
 )
 from vespa_colbert.pipeline.reporter import Reporter, Silent
+from vespa_colbert.pipeline.scored_pairs import BROKEN, scored_pairs
 from vespa_colbert.pipeline.search import Searcher
-from vespa_colbert.pipeline.served import Answering, Served, downloads_others, local_copies
+from vespa_colbert.pipeline.served import (
+    Answering,
+    Served,
+    downloads_others,
+    embeds_tokens,
+    local_copies,
+)
 from vespa_colbert.rank import Ranker
 from vespa_colbert.rank.expand import calls, plain
 from vespa_colbert.rank.language.nodes import Call, Node, Operation
@@ -41,7 +48,6 @@ from vespa_colbert.verify.judges import (
     LocalEmbeddings,
     LocalScores,
     PooledEmbeddings,
-    ScoreCase,
     TextCase,
 )
 from vespa_colbert.verify.parity import EXACT, SCORES_TOLERANCE
@@ -150,12 +156,13 @@ def _some_queries(searcher: Searcher, queries: Mapping[str, str], count: int) ->
 def _component(searcher: Searcher) -> EmbedderComponent | EmbedderFiles:
     """Return what fills the tensor fields: the package's component, or the model that fed them."""
     fields = embedded_fields(searcher.schema)
-    if any(searcher.schema.field(name).in_document for name in fields):
+    names = [each.statement.component for each in fields.values() if each.holds_tokens]
+    is_fed = any(searcher.schema.field(name).in_document for name in fields)
+    if is_fed or not (names or embeds_tokens(searcher.application)):
         folder = searcher.embedder.folder
         return EmbedderFiles(
             model=folder.model_path, tokenizer=folder.tokenizer_path, spec=folder.embedder
         )
-    names = [each.statement.component for each in fields.values() if each.holds_tokens]
     name = next(filter(None, names), EMBEDDER_NAME)
     copies = local_copies(searcher.application, searcher.embedder.folder)
     return EmbedderComponent(folder=searcher.application, component_id=name, models=copies)
@@ -233,13 +240,17 @@ class _Job:
 
     def not_checked(self, reason: str) -> Rung:
         """Return the rung of a phase that nothing was compared of."""
-        return RungCount(self.name, SCORES_TOLERANCE, "relative").rung(reason)
+        return _not_checked(self.name, reason)
+
+
+def _not_checked(name: str, reason: str) -> Rung:
+    return RungCount(name, SCORES_TOLERANCE, "relative").rung(reason)
 
 
 def _score_rungs(
     searcher: Searcher, java: VespaJava, sample: _Sample, tell: Reporter
 ) -> list[Rung]:
-    """Return a rung for every phase of every profile."""
+    """Return a rung for every phase of every profile, and one for a profile that has none."""
     proved = set[Node]()
     rungs = []
     jobs = [
@@ -247,21 +258,49 @@ def _score_rungs(
     ]
     with tell.track("scoring with Vespa's Java", len(jobs)) as progress:
         for done, job in enumerate(jobs, start=1):
-            pairs = sample.pairs if job.node not in proved else min(REPEATED_PAIRS, sample.pairs)
-            rung = _score_rung(searcher, java, job, replace(sample, pairs=pairs))
-            if rung.verdict is Verdict.PASSED:
-                proved.add(job.node)
-            rungs.append(rung)
+            if isinstance(job, Rung):
+                rungs.append(job)
+            else:
+                rungs.append(_checked(searcher, java, job, sample, proved))
             progress(done)
     return rungs
 
 
-def _jobs(searcher: Searcher, profile: str, sample: _Sample) -> Iterator[_Job]:
-    """Yield the phases of a profile; what other models fill is filled by Vespa's own code."""
+def _checked(
+    searcher: Searcher, java: VespaJava, job: _Job, sample: _Sample, proved: set[Node]
+) -> Rung:
+    """Return the rung of a phase, not checked where the profile is broken.
+
+    Args:
+        searcher: The package, the index and the model.
+        java: The judge.
+        job: The phase.
+        sample: Which pairs are scored.
+        proved: Expressions that have passed; this one is added if it does.
+    """
+    pairs = sample.pairs if job.node not in proved else min(REPEATED_PAIRS, sample.pairs)
+    try:
+        rung = _score_rung(searcher, java, job, replace(sample, pairs=pairs))
+    except BROKEN as error:
+        return job.not_checked(str(error).split("\n")[0])
+    if rung.verdict is Verdict.PASSED:
+        proved.add(job.node)
+    return rung
+
+
+def _jobs(searcher: Searcher, profile: str, sample: _Sample) -> Iterator[_Job | Rung]:
+    """Yield the phases of a profile; what other models fill is filled by Vespa's own code.
+
+    For a profile that is broken as a whole its rung.
+    """
     source: Answering = searcher
-    ranker = source.ranker(profile)
-    if other_inputs(ranker.profile) and not _unfilled(searcher, profile):
-        ranker, source = sample.served.ranker(profile), sample.served
+    try:
+        ranker = source.ranker(profile)
+        if other_inputs(ranker.profile) and not _unfilled(searcher, profile):
+            ranker, source = sample.served.ranker(profile), sample.served
+    except BROKEN as error:
+        yield _not_checked(f"score, {profile}", str(error).split("\n")[0])
+        return
     for phase in ranker.phases:
         yield _Job(source, ranker, phase)
 
@@ -304,8 +343,11 @@ def _score_rung(searcher: Searcher, java: VespaJava, job: _Job, sample: _Sample)
             function=job.phase,
         ),
     )
+    queries, count = sample.queries, sample.pairs
+    pairs = scored_pairs(job.source, job.ranker, queries, count=count, seed=sample.seed)
+    remark = "; ".join(filter(None, (_remark(given), pairs.remark)))
     try:
-        return compare_scores(job.name, _pairs(job, sample), judges, _remark(given))
+        return compare_scores(job.name, pairs.cases, judges, remark)
     except VespaJavaError as error:
         if DIVIDES not in str(error):
             raise
@@ -355,20 +397,3 @@ def _result_rung(searcher: Searcher, java: VespaJava, job: _Job, sample: _Sample
         (LocalResults(ranker=ranker, hits=hits), theirs),
         _remark(_given_features([call for each in given for call in calls(each)])),
     )
-
-
-def _pairs(job: _Job, sample: _Sample) -> list[tuple[str, ScoreCase]]:
-    """Return pairs: for each query half of its best hits, half documents at random."""
-    random = np.random.default_rng(sample.seed)
-    each = -(-sample.pairs // max(1, len(sample.queries)))
-    ranker, found = job.ranker, []
-    for name, text in sample.queries.items():
-        query = job.source.query(text, ranker.profile.name)
-        best = [hit.position for hit in ranker.rank(query, hits=each - each // 2)]
-        others = np.setdiff1d(ranker.documents.everything, best)
-        count = min(each - len(best), len(others))
-        chosen = best + random.choice(others, count, replace=False).tolist() if count else best
-        for position in chosen:
-            case = ScoreCase(query=query, document=position)
-            found.append((f"{name} with {ranker.documents.ids[position]}", case))
-    return found[: sample.pairs]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vespa_colbert.app import Query, RankProfile, Schema, read_package
-from vespa_colbert.app.sent import holds_tokens, is_token_input, token_place
+from vespa_colbert.app.sent import holds_tokens, is_embedded, is_token_input, token_place
 from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.embedder import LocalEmbedder
 from vespa_colbert.errors import ExpressionError, SpecError, TensorTypeError
@@ -73,7 +73,7 @@ def sent_fields(application: Path) -> frozenset[str]:
         fed = read_package(application, check=False).fed
     except SpecError:
         return frozenset()
-    return frozenset(name for name, statement in fed.items() if not statement)
+    return frozenset(name for name, statement in fed.items() if not is_embedded(statement))
 
 
 def query_body(

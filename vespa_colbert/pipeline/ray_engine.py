@@ -8,6 +8,7 @@ from typing import Any
 
 from vespa_colbert.errors import MissingExtraError
 from vespa_colbert.pipeline.corpus import Embedded, EmbedRequest, stands
+from vespa_colbert.pipeline.outputs import check_index
 from vespa_colbert.pipeline.reporter import Reporter, Silent
 from vespa_colbert.pipeline.shards import Shard, embed, embed_shard
 from vespa_colbert.pipeline.survey import survey_corpus
@@ -38,6 +39,7 @@ def embed_with_ray(
     survey = survey_corpus(request)
     if stands(request.output, {**request.origin, "corpus": survey.checksum}) is not None:
         return embed(request, reporter=reporter).embedded
+    check_index(request)
     if not ray.is_initialized():
         ray.init()
     count = shards or 4 * max(1, int(ray.cluster_resources().get("CPU", 1)))

@@ -28,7 +28,6 @@ from vespa_colbert.codec import (
 from vespa_colbert.codec.store import is_codec_folder
 from vespa_colbert.codec.train import sample_size
 from vespa_colbert.errors import ArrayError, SpecError
-from vespa_colbert.evaluate.derived_index import token_fields
 from vespa_colbert.export import ModelFolder
 from vespa_colbert.files import check_replaceable
 from vespa_colbert.index import CodedField, Feed, FeedFields, IndexReader, read_index
@@ -38,7 +37,13 @@ from vespa_colbert.pipeline.compressed_index import (
     float_field,
     is_plaid_index,
 )
-from vespa_colbert.pipeline.packaged_codec import require_codec, require_dim, require_one_fed
+from vespa_colbert.pipeline.outputs import check_writable
+from vespa_colbert.pipeline.packaged_codec import (
+    coded_statement,
+    require_codec,
+    require_dim,
+    require_one_fed,
+)
 from vespa_colbert.pipeline.search import only_schema
 
 __all__ = ["coded_field", "make_codec", "plaid_index", "residual_feed"]
@@ -68,9 +73,10 @@ def make_codec(
         IndexFolderError: If there is no such index, or it has no such vectors.
         SpecError: If the choices do not fit them.
         ArrayError: If there are too few of them.
-        OutputError: If the codec cannot be written; something else in its place is seen first.
+        OutputError: If the codec cannot be written; what keeps it from there is seen first.
     """
     check_replaceable(output, is_codec_folder)
+    check_writable(output)
     if is_plaid_index(source):
         codec = read_plaid(source).codec
     else:
@@ -126,7 +132,7 @@ def residual_feed(
 
 
 def coded_field(application: Path, codec: Path, model: ModelFolder) -> CodedField:
-    """Return the field of residuals of a package, filled with the text of its other fields.
+    """Return the field of residuals of a package, filled with the text that it says.
 
     Args:
         application: The package.
@@ -142,14 +148,8 @@ def coded_field(application: Path, codec: Path, model: ModelFolder) -> CodedFiel
     require_dim(found, model, str(codec))
     require_one_fed(schema)
     require_codec(found, str(codec), application, schema)
-    statements = [each.statement for each in token_fields(schema).values()]
-    if not statements:
-        raise SpecError(
-            f"schema {schema.name}: expected a field that embeds beside {FIELD}, to say which text "
-            "is meant; got none"
-        )
-    kind = residual_type(found.width)
-    return CodedField(name=FIELD, type=kind, statement=statements[0], schema=schema, codec=found)
+    statement, kind = coded_statement(schema), residual_type(found.width)
+    return CodedField(name=FIELD, type=kind, statement=statement, schema=schema, codec=found)
 
 
 def plaid_index(source: CompressedIndex, output: Path) -> int:

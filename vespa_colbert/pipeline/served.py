@@ -26,6 +26,7 @@ __all__ = [
     "Answering",
     "Served",
     "downloads_others",
+    "embeds_tokens",
     "indexed_by_vespa",
     "local_copies",
     "read_by_vespa",
@@ -147,6 +148,12 @@ def local_copies(application: Path, model: ModelFolder) -> dict[str, Path]:
         for file in each.iter(name)
         if (url := file.get("url"))
     }
+
+
+def embeds_tokens(application: Path) -> bool:
+    """Return whether a package has a component that makes token vectors."""
+    root = read_services(application)
+    return root is not None and any(each.get("type") == COLBERT for each in components(root))
 
 
 def downloads_others(application: Path) -> bool:

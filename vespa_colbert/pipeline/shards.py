@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vespa_colbert.errors import SpecError
-from vespa_colbert.files import check_replaceable, write_lock
-from vespa_colbert.index import is_index_folder
+from vespa_colbert.files import write_lock
 from vespa_colbert.index.join import merge_snapshots
 from vespa_colbert.index.snapshot import open_snapshot
 from vespa_colbert.pipeline.corpus import (
@@ -20,6 +19,7 @@ from vespa_colbert.pipeline.corpus import (
     stands,
     write_report,
 )
+from vespa_colbert.pipeline.outputs import check_index
 from vespa_colbert.pipeline.reporter import Reporter
 from vespa_colbert.pipeline.survey import survey_corpus
 
@@ -107,7 +107,7 @@ def embed_shard(
             path=request.output, documents=documents, reused=True, skipped=survey.skipped
         )
         return ShardEmbedded(embedded=whole)
-    check_replaceable(request.output, is_index_folder)
+    check_index(request)
     done = embed_slice(
         replace(request, output=shard.folder(request.output)),
         survey,

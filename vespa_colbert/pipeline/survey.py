@@ -74,13 +74,14 @@ def survey_corpus(request: EmbedRequest) -> Survey:
         if not isinstance(line.found, CollectionError):
             documents += 1
         elif request.on_error == "fail":
-            raise line.found
+            raise CollectionError(f"{line.found}; --on-error skip passes over bad lines")
         else:
-            skipped.append(SkippedLine(line=line.number, reason=str(line.found)))
+            reason = str(line.found).removeprefix(f"{_where(request, line)}: ")
+            skipped.append(SkippedLine(line=line.number, reason=reason))
     if not documents:
         raise CollectionError(
-            f"{request.corpus}: expected a good line, got {len(skipped)} bad; the first: "
-            f"{skipped[0].reason}"
+            f"{request.corpus}: expected a good line, got {len(skipped)} bad; the first, line "
+            f"{skipped[0].line}: {skipped[0].reason}"
         )
     checksum = digest_file(request.corpus).sha256
     return Survey(documents=documents, checksum=checksum, skipped=tuple(skipped))
@@ -95,10 +96,15 @@ def _lines(request: EmbedRequest) -> Iterator[CorpusLine]:
             try:
                 feed.operation(position, line.found)
             except CollectionError as error:
-                fault = CollectionError(f"{request.corpus} line {line.number}: {error}")
+                fault = CollectionError(f"{_where(request, line)}: {error}")
                 yield replace(line, found=fault)
                 continue
         yield line
+
+
+def _where(request: EmbedRequest, line: CorpusLine) -> str:
+    """Return what the message of a bad line begins with."""
+    return f"{request.corpus} line {line.number}"
 
 
 def surveyed_documents(

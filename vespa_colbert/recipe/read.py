@@ -63,8 +63,9 @@ def read_recipe(path: Path) -> Recipe:
         hint = "write one with: vespa-colbert init"
         raise SpecError(f"{path}: cannot be read ({error.strerror}); {hint}") from error
     mended, faults = _mended(text)
-    recipe, more = _validate(tomllib.loads(mended), path.parent, _lines(mended))
-    faults += more
+    document, lines = tomllib.loads(mended), _lines(mended)
+    recipe, more = _validate(document, path.parent, lines)
+    faults += [*more, *_no_cell_types(document, lines)]
     if recipe is not None:
         faults += [(0, fault) for fault in _output_faults(recipe)]
     if faults or recipe is None:
@@ -110,7 +111,7 @@ def recipe_application(recipe: Recipe) -> ApplicationSpec:
 def search_profile(recipe: Recipe, names: Iterable[str], *, residuals_alone: bool = False) -> str:
     """Return the profile that a search ranks by: the one that is stated, or MaxSim.
 
-    Where no whole token vectors are stored, it is MaxSim of the widest that are.
+    Where no whole token vectors are stored, it is MaxSim of the widest that are, or of residuals.
 
     Args:
         recipe: What is to be done.
@@ -125,7 +126,9 @@ def search_profile(recipe: Recipe, names: Iterable[str], *, residuals_alone: boo
         return profile
     cut = (re.fullmatch(rf"{re.escape(profile)}_([0-9]+)", name) for name in known)
     widths = [int(found[1]) for found in cut if found]
-    return f"{profile}_{max(widths)}" if widths else profile
+    if widths:
+        return f"{profile}_{max(widths)}"
+    return PROFILE if PROFILE in known else profile
 
 
 def _check_target(folder: ModelFolder, vespa_version: str) -> None:
@@ -222,10 +225,22 @@ def _validate(
         return None, [_explained(each, document, lines) for each in error.errors(include_url=False)]
     if "profile" in recipe.search.model_fields_set:
         return recipe, []
-    values = {**dict(recipe.search), "profile": f"max_sim_{recipe.app.cell_types[-1]}"}
+    cells = recipe.app.cell_types
+    values = {**dict(recipe.search), "profile": f"max_sim_{cells[-1]}" if cells else PROFILE}
     stated = recipe.search.model_fields_set
     search = type(recipe.search).model_construct(_fields_set=stated, **values)
     return recipe.model_copy(update={"search": search}), []
+
+
+def _no_cell_types(
+    document: Mapping[str, Any], lines: Mapping[tuple[str, ...], int]
+) -> Iterator[tuple[int, str]]:
+    """Yield line and text of the fault if a package is to have token vectors of no kind at all."""
+    app, tokens = (document.get(name) for name in ("app", "tokens"))
+    has_residuals = isinstance(tokens, Mapping) and "residual" in tokens
+    if isinstance(app, Mapping) and app.get("cell-types") == [] and not has_residuals:
+        expected = "expected at least one, and each once, or [tokens] residual"
+        yield lines.get(("app", "cell-types"), 0), f"[app] cell-types: {expected}, got []"
 
 
 def _explained(

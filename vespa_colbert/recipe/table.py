@@ -25,6 +25,7 @@ __all__ = [
     "Table",
     "Url",
     "Version",
+    "each_at_most_once",
     "each_once",
 ]
 
@@ -83,6 +84,15 @@ def each_once(values: tuple[str, ...]) -> tuple[str, ...]:
     if not values or len(set(values)) < len(values):
         raise ValueError(f"expected at least one, and each once, got {list(values)}")
     return values
+
+
+def each_at_most_once(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the values unchanged; there may be none.
+
+    Raises:
+        ValueError: If one stands twice.
+    """
+    return each_once(values) if values else values
 
 
 RecipePath = Annotated[Path, PlainValidator(_path)]

@@ -31,6 +31,7 @@ from vespa_colbert.recipe.table import (
     Table,
     Url,
     Version,
+    each_at_most_once,
     each_once,
 )
 from vespa_colbert.recipe.token_table import TokensTable
@@ -196,10 +197,13 @@ class AppTable(Table):
         description="How documents are found: index, or streaming for one group of them.",
     )
     cell_types: Annotated[
-        tuple[Literal["float", "bfloat16", "int8"], ...], AfterValidator(each_once)
+        tuple[Literal["float", "bfloat16", "int8"], ...], AfterValidator(each_at_most_once)
     ] = Field(
         default=("float", "int8"),
-        description="Cells of token vectors: float, bfloat16, int8 (one bit a component).",
+        description=(
+            "Cells of token vectors: float, bfloat16, int8 (one bit a component); [] where "
+            "residuals alone are kept."
+        ),
     )
     rerank_count: int = Field(
         default=100,

@@ -58,7 +58,7 @@ class TokensTable(Table):
 
     residual: RecipePath | None = Field(
         default=None,
-        description="Codec (train-codec): a field of residuals more, which is fed.",
+        description="Codec (train-codec): a field of residuals, which is fed.",
         examples=["output/codec"],
     )
 

@@ -118,8 +118,8 @@ class Part:
         components: Components of the container.
         files: Files beside those of the components.
         queries: How its profiles are asked.
-        fed: Field that whoever feeds fills → the statement that says with what; empty where no
-            model of the recipe makes it.
+        fed: Field that whoever feeds fills → the statement that says with what. It embeds where the
+            model of token vectors makes it; else it says of which text it is made, or nothing.
     """
 
     fields: tuple[Field, ...] = ()

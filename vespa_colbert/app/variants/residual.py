@@ -57,6 +57,8 @@ def residual(design: Design) -> Part:
     bm25. ``max_sim_residual_unscaled`` does not make them of length 1 again: a token counts as much
     as its rebuilt vector is long. ``coarse_to_fine_residual`` takes centroids alone for all matches
     and exact vectors for the best.
+
+    Where no other field says which text is embedded, the statement of this one does.
     """
     if (vectors := design.options.residual) is None:
         return Part()
@@ -78,7 +80,7 @@ def residual(design: Design) -> Part:
             design.query(profile=each.name, inputs=((tokens.query_name, design.asked),))
             for each in profiles
         ),
-        fed=((FIELD, SENT),),
+        fed=((FIELD, SENT if design.tokens else f"{design.source} | attribute"),),
     )
 
 
