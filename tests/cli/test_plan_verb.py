@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import PACKAGE, Run, changed_package
+from tests.plan.coded_packages import write_coded_package
 
 FLOATS, BITS = 4 + 62_960, 4 + 2_448
 """Bytes of 120 vectors of 128 floats and of 16 bytes: see tests/plan/test_memory.py."""
@@ -55,6 +56,24 @@ def test_plan_in_json_has_the_numbers_and_what_was_assumed(run: Run) -> None:
     assert again["operations-of-a-document"] == 983_040
     assert again["milliseconds"] == pytest.approx(49.152)
     assert again["max-sims"][0]["kernel"] == "dot product"
+
+
+def test_plan_shows_what_is_computed_once_a_query_and_counts_its_time(
+    run: Run, tmp_path: Path
+) -> None:
+    package = write_coded_package(tmp_path)
+    asked = ("plan", package, "-n", 100, "-t", 10, "--query-tokens", 4, "--gflops", 0.001)
+    said: Any = run(*asked, "--json").json
+    profiles = said["packages"][0]["schemas"][0]["profiles"]
+    (coarse,) = (each["phases"] for each in profiles if each["profile"] == "coarse")
+    assert coarse[0]["operations-of-a-document"] == 120
+    assert coarse[0]["operations-once-a-query"] == 384
+    # 100 documents of 120 operations and 384, at a thousand a millisecond.
+    assert coarse[0]["milliseconds"] == pytest.approx(12.384)
+
+    lines = [line.split() for line in run(*asked).out.splitlines()]
+    (row,) = (line for line in lines if line[:2] == ["coarse", "first-phase"])
+    assert row[2:7] == ["100", "120", "384", "over", "12.4"]
 
 
 def test_plan_puts_another_package_beside(run: Run, tmp_path: Path) -> None:

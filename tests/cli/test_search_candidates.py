@@ -84,6 +84,23 @@ def test_hits_are_counted_only_where_the_package_asks_for_the_nearest(
     assert run(*ask, "-p", "token_retrieval_int8").code == 0
 
 
+@pytest.mark.parametrize("kind", ["query", "words"])
+def test_an_index_without_documents_is_said_to_have_none(
+    run: Run, recipe: Path, tmp_path: Path, kind: str
+) -> None:
+    app, index = tmp_path / "app", tmp_path / "index"
+    assert run("generate", "-r", recipe, "-o", app).code == 0
+    assert run("embed", "-r", recipe, "-a", app, "-o", index, "--index-only").code == 0
+    every = [each for place in range(len(WORDS)) for each in ("--id", f"d{place}")]
+    assert run("index", "delete", index, *every).code == 0
+    ask = ("search", "a rose", "-r", recipe, "-a", app, "-i", index, "-p", "max_sim_float")
+
+    ran = run(*ask, "--candidates", kind)
+
+    assert (ran.code, ran.out) == (0, f"the index {index} has no documents\n")
+    assert run(*ask, "--candidates", kind, "--json").json == []
+
+
 def test_what_finds_documents_has_a_name(run: Run, recipe: Path) -> None:
     ran = run("search", "a rose", "-r", recipe, "--candidates", "magic")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from vespa_colbert.app import AppOptions, application_spec, folder_embedder, ren
 from vespa_colbert.app.options import TokenRetrieval
 from vespa_colbert.errors import IndexFolderError, SpecError
 from vespa_colbert.export.model_folder import ModelFolder
+from vespa_colbert.index import write_index
 from vespa_colbert.index.token_graph import GraphOptions, TokenGraph
 from vespa_colbert.pipeline import Searcher, embed_corpus, only_schema
-from vespa_colbert.pipeline.candidates import Finding
+from vespa_colbert.pipeline.candidates import By, Finding
 from vespa_colbert.rank import parse_expression
 from vespa_colbert.tensor import CellType
 
@@ -206,3 +208,15 @@ def test_the_graph_of_an_index_in_memory_is_not_kept(
     assert in_memory.search("red", "max_sim_bfloat16", finding=finding)
 
     assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("by", ["query", "all", "words"])
+@pytest.mark.parametrize("profile", ["token_retrieval_float", "max_sim_float", "bm25"])
+def test_nothing_is_found_in_an_index_without_documents(
+    model: ModelFolder, folder: Path, tmp_path: Path, by: By, profile: str
+) -> None:
+    shutil.copytree(folder / "index", tmp_path / "index")
+    with write_index(tmp_path / "index") as writer:
+        writer.delete([f"d{place}" for place in range(DOCUMENTS)])
+    searcher = Searcher(folder / "app", tmp_path / "index", model, threads=1)
+    assert searcher.search("red", profile, finding=Finding(by=by)) == []

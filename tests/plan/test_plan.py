@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.plan.coded_packages import CODED, write_coded_package
 from vespa_colbert.embedder.pooling import TokenPooling
 from vespa_colbert.errors import SpecError
 from vespa_colbert.index import LocalIndex
@@ -167,35 +168,6 @@ def test_a_package_without_tensors_is_refused(tmp_path: Path) -> None:
         plan_application(tmp_path, 1, THREE)
 
 
-RESIDUALS = (
-    "map(map_subspaces(unpack_bits(attribute(r)), f(b)(tensor<float>(x[16])(b{x:(x * 2)}) + 2 * "
-    "tensor<float>(x[16])(b{x:(x * 2 + 1)}))), f(k)(if(k < 2, if(k < 1, -0.5, -0.1), 0.3)))"
-)
-CODED = f"""schema doc {{
-    document doc {{
-        field r type tensor<int8>(c{{}},dt{{}},x[4]) {{
-            indexing: attribute
-        }}
-    }}
-    constant centroids {{
-        file: files/centroids.json
-        type: tensor<float>(c{{}},x[16])
-    }}
-    rank-profile rebuilt {{
-        inputs {{
-            query(qt) tensor<float>(qt{{}},x[16])
-        }}
-        function vectors() {{
-            expression: l2_normalize({RESIDUALS} + constant(centroids), x)
-        }}
-        first-phase {{
-            expression: sum(reduce(sum(query(qt) * vectors, x), max, dt, c), qt)
-        }}
-    }}
-}}
-"""
-
-
 def test_centroids_and_the_rebuilding_of_vectors_are_counted(tmp_path: Path) -> None:
     (tmp_path / "schemas").mkdir()
     (tmp_path / "schemas" / "doc.sd").write_text(CODED)
@@ -212,6 +184,63 @@ def test_centroids_and_the_rebuilding_of_vectors_are_counted(tmp_path: Path) -> 
     ((phase,),) = (each.phases for each in schema.profiles)
     # 4 query tokens of 16 products and sums; 32 bits, and weight, sum, square, its sum, quotient.
     assert phase.operations == 10 * (4 * 16 * 2 + 32 + 16 * 5)
+
+
+@pytest.fixture
+def coded(tmp_path: Path) -> Path:
+    return write_coded_package(tmp_path)
+
+
+def coded_phases(package: Path) -> dict[str, dict[str, tuple[float, float]]]:
+    """Return profile → phase → operations for a document, and once for all of them."""
+    (schema,) = plan_application(package, 100, Lengths(document=10, query=4)).schemas
+    return {
+        profile.name: {
+            each.phase: (each.operations, each.operations_once) for each in profile.phases
+        }
+        for profile in schema.profiles
+    }
+
+
+def test_products_with_centroids_are_made_once_and_looked_up_for_each_token(coded: Path) -> None:
+    found = coded_phases(coded)
+    # 4 query tokens by 3 centroids of 16 products and sums.
+    once = 4 * 3 * 16 * 2
+    # A lookup and a maximum for each query token, and 4 bytes that say that the token is there.
+    coarse = 10 * (4 * 2 + 4)
+    exact = 10 * (4 * 16 * 2 + 32 + 16 * 5)
+    assert found["coarse"] == {
+        "first-phase": (coarse, once),
+        "second-phase": (exact, 0),
+        "match-features": (coarse, once),
+    }
+    # A lookup and a sum beside the products; 32 bits and weights, no centroid in each component.
+    assert found["unscaled"]["first-phase"] == (10 * (4 * (16 * 2 + 2) + 32 + 16), once)
+    # What is written into the expression itself is computed for each document.
+    assert found["again"]["first-phase"] == (coarse + once, 0)
+    # So is everything in the container.
+    assert found["late"]["global-phase"] == (coarse + once, 0)
+
+
+def test_a_phase_that_looks_products_up_has_no_kernel_and_no_dims(coded: Path) -> None:
+    plan = plan_application(coded, 100, Lengths(document=10, query=4))
+    (profile,) = (each for each in plan.schemas[0].profiles if each.name == "coarse")
+    (found,) = profile.phases[0].max_sims
+    assert not found.verdict.applies
+    assert "looked up" in found.verdict.reason
+    assert (found.width, plan.dims) == (0, 16)
+
+
+def test_products_that_cannot_be_counted_are_not_free_of_charge(coded: Path) -> None:
+    (schema,) = plan_application(coded, 100, Lengths(document=10, query=4)).schemas
+    faults = {each.name: each.fault for each in schema.profiles if each.fault}
+    assert faults.keys() == {"odd"}
+    assert "its work is not counted" in faults["odd"]
+    (coded / "files" / "centroids.json").unlink()
+    (schema,) = plan_application(coded, 100, Lengths(document=10, query=4)).schemas
+    faults = {each.name: each.fault for each in schema.profiles if each.fault}
+    assert faults.keys() == {"coarse", "again", "unscaled", "late", "odd"}
+    assert "how many vectors it has is not known" in faults["coarse"]
 
 
 FED = SCHEMA.replace(

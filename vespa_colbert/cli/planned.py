@@ -17,6 +17,10 @@ MEMORY = (
     "from the layout of Vespa's tensor stores; links of HNSW graphs at their most; without text "
     "indexes, other attributes and the heap's own needs"
 )
+OPERATIONS = (
+    "a product, a sum, a lookup or a maximum of one number; once a query: products with centroids, "
+    "which each thread makes before it ranks"
+)
 DISK = "documents not compressed, saved attributes estimated; twice the latter while saving"
 
 
@@ -131,19 +135,21 @@ def _memory_lines(schema: SchemaPlan) -> list[str]:
 
 
 def _work_lines(schema: SchemaPlan, lengths: Lengths, query: PlannedQuery) -> list[str]:
-    rows = [("profile", "phase", "documents a node", "operations a document", "ms", "kernel")]
+    counted = "documents a node", "operations a document", "once a query"
+    rows: list[tuple[str, ...]] = [("profile", "phase", *counted, "ms", "kernel")]
     for profile in schema.profiles:
         if profile.fault:
-            rows.append((profile.name, "-", "-", "-", "-", f"not read: {profile.fault}"))
+            rows.append((profile.name, "-", "-", "-", "-", "-", f"not read: {profile.fault}"))
         for phase in profile.phases:
             ranked = schema.ranked(phase, query.matched)
-            spent = query.milliseconds(phase.operations * ranked)
+            spent = query.milliseconds(phase.operations * ranked + phase.operations_once)
             fast = all(each.verdict.applies for each in phase.max_sims)
             rows.append((
                 profile.name,
                 phase.phase,
                 _count(ranked),
                 _count(phase.operations),
+                _count(phase.operations_once),
                 f"{'' if fast else 'over '}{spent:,.1f}",
                 _kernels(phase),
             ))
@@ -219,6 +225,7 @@ def _assumptions(query: PlannedQuery) -> list[str]:
         "thread; measure yours and give it as --gflops"
     )
     return [
+        f"operations: {OPERATIONS}",
         f"ms: {rate}; over where no kernel applies, and all products are made and kept first",
         f"memory: {MEMORY}",
         f"disk: {DISK}",
@@ -279,7 +286,8 @@ def _phase_json(schema: SchemaPlan, phase: PhaseWork, query: PlannedQuery) -> di
         "phase": phase.phase,
         "documents-on-a-node": ranked,
         "operations-of-a-document": phase.operations,
-        "milliseconds": query.milliseconds(phase.operations * ranked),
+        "operations-once-a-query": phase.operations_once,
+        "milliseconds": query.milliseconds(phase.operations * ranked + phase.operations_once),
         "max-sims": [
             {
                 "expression": each.expression,

@@ -91,7 +91,9 @@ def command(
         ])
         return
     if not found:
-        print_line(f"no document matches by {name}")
+        held = len(searcher.index)
+        where = f"the index {searcher.index.path} has no documents"
+        print_line(f"no document matches by {name}" if held else where)
     for rank, hit in enumerate(found, start=1):
         document = searcher.index.documents[hit.position]
         print_line(f"{rank:>3}  {hit.relevance:<12.6g}{hit.id}  {document.text('title')}")

@@ -276,18 +276,18 @@ def found_by_words(ranker: Ranker, query: RankQuery, target_hits: int = 0) -> Po
         target_hits: How many; 100 for 0.
 
     Raises:
-        SpecError: If the schema indexes no text.
+        SpecError: If the schema indexes no text, or no document has one.
     """
+    count, known = len(ranker.documents), ranker.documents.values
     fields = [
         each.name
         for each in (*ranker.schema.fields, *ranker.schema.derived_fields)
-        if each.is_index and each.tensor_type is None and each.name in ranker.documents.values
+        if each.is_index and each.tensor_type is None and (each.name in known or not count)
     ]
     if not fields:
         raise SpecError(f"schema {ranker.schema.name}: expected an indexed text, found none")
     words = ranker.tokenize(query.text)
-    scores = np.zeros(len(ranker.documents))
-    matches = np.zeros(len(ranker.documents), np.bool_)
+    scores, matches = np.zeros(count), np.zeros(count, np.bool_)
     for name in dict.fromkeys(fields):
         inverted = ranker.documents.lexical(name, ranker.tokenize)
         scores += inverted.scores(words)

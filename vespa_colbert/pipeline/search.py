@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from vespa_colbert.errors import SpecError
 from vespa_colbert.export import ModelFolder
 from vespa_colbert.index import LocalIndex, embedded_passages, open_index
 from vespa_colbert.index.lexical import plain_tokens
-from vespa_colbert.index.rows import DocumentRows, text_tensor
+from vespa_colbert.index.rows import CodedRows, DocumentRows, text_tensor
 from vespa_colbert.index.token_graph import GraphOptions, TokenGraph
 from vespa_colbert.pipeline.candidates import (
     Finding,
@@ -31,13 +31,14 @@ from vespa_colbert.pipeline.candidates import (
 from vespa_colbert.pipeline.embed_request import index_origin, require_fed
 from vespa_colbert.pipeline.onnx_models import open_onnx
 from vespa_colbert.pipeline.other_models import FilledTensors, OtherModels
-from vespa_colbert.pipeline.packaged_codec import require_codec_of
+from vespa_colbert.pipeline.packaged_codec import coded_statement, require_codec_of
 from vespa_colbert.pipeline.query import other_inputs, package_queries, query_tensors, token_inputs
 from vespa_colbert.pipeline.reporter import Silent
 from vespa_colbert.rank import Hit, NearestNeighbor, Ranker, RankQuery
-from vespa_colbert.rank.alignment import NO_ALIGNMENT, Alignment, align
+from vespa_colbert.rank.alignment import NO_ALIGNMENT, Alignment, align, rebuilt_vectors
 from vespa_colbert.rank.documents import Documents, FieldTensors, Tokenize, index_documents
 from vespa_colbert.rank.expand import calls
+from vespa_colbert.rank.hits import values_by_document
 from vespa_colbert.tensor import CellType, Tensor
 
 __all__ = ["MatchedToken", "Searcher", "only_schema"]
@@ -300,9 +301,11 @@ class Searcher:
     def matched_tokens(self, text: str, profile: str, hit: Hit) -> list[MatchedToken]:
         """Return for each query token the document token that answers it, by the profile's field.
 
-        Of a document of several texts the one that answers best is shown.
+        Of a document of several texts the one that answers best is shown; of residuals the vectors
+        that the profile rebuilds.
 
-        Empty for a profile that compares no tensors, or residuals of a codec.
+        Empty for a profile that compares no vectors, residuals that it rebuilds in a way that is
+        not known, and rows that are not those of the text's tokens, as pooled ones.
         """
         names = [
             str(call.arguments[0])
@@ -314,7 +317,7 @@ class Searcher:
         if not names:
             return []
         asked = self.embedder.tokens(text, "query")
-        found, said = self._best_text(text, names[0], hit)
+        found, said = self._best_text(text, self._stored_texts(names[0], profile, hit))
         return [
             MatchedToken(query_token=token, document_token=said[row], value=value, mean=mean)
             for token, row, value, mean in zip(
@@ -326,21 +329,52 @@ class Searcher:
             )
         ]
 
-    def _best_text(self, text: str, name: str, hit: Hit) -> tuple[Alignment, tuple[str, ...]]:
+    def _best_text(
+        self, text: str, stored: Iterable[tuple[Tensor, str]]
+    ) -> tuple[Alignment, tuple[str, ...]]:
         """Return how a question matches a document's text, the best one of several, and its tokens.
 
         Args:
             text: The question.
-            name: The field.
-            hit: The document.
+            stored: The document's vectors of each text, and the text.
         """
-        rows = self.index.tensors[name]
-        fields = self.index.documents[hit.position].fields
-        made: list[tuple[Alignment, str]] = []
-        for place, passage in embedded_passages(self.schema, name, fields).items():
-            tensor = text_tensor(rows, hit.position, place)
-            made.append((align(self._vectors(text)[:, : _components(tensor)], tensor), passage))
-        if not made:
-            return NO_ALIGNMENT, ()
-        best, passage = max(made, key=lambda each: float(each[0].values.sum()))
-        return best, self.embedder.tokens(passage, "document")
+        made: list[tuple[Alignment, tuple[str, ...]]] = []
+        for tensor, passage in stored:
+            said = self.embedder.tokens(passage, "document")
+            if len(said) == len(tensor.values):
+                asked = self._vectors(text)[:, : _components(tensor)]
+                made.append((align(asked, tensor), said))
+        return max(made, key=lambda each: float(each[0].values.sum()), default=(NO_ALIGNMENT, ()))
+
+    def _stored_texts(self, name: str, profile: str, hit: Hit) -> Iterator[tuple[Tensor, str]]:
+        """Yield the vectors of each text of a hit as a profile compares them, and the text."""
+        rows, fields = self.index.tensors[name], self.index.documents[hit.position].fields
+        if not isinstance(rows, CodedRows):
+            for place, passage in embedded_passages(self.schema, name, fields).items():
+                yield text_tensor(rows, hit.position, place), passage
+            return
+        vectors = self._rebuilt(name, rows, profile, hit)
+        try:
+            passages = coded_statement(self.schema).passages(fields)
+        except SpecError:
+            return
+        if vectors is not None and len(passages) == 1:
+            yield vectors, next(iter(passages.values()))
+
+    def _rebuilt(self, name: str, rows: CodedRows, profile: str, hit: Hit) -> Tensor | None:
+        """Return the vectors that a profile rebuilds from a hit's residuals, in their order.
+
+        ``None`` where it is not seen how it does.
+        """
+        ranker, source = self.ranker(profile), f"attribute({name})"
+        trees = (rebuilt_vectors(node, source) for node in ranker.phases.values())
+        tree = next((each for each in trees if each is not None), None)
+        if tree is None:
+            return None
+        run = ranker.run(RankQuery(), np.array([hit.position], np.int64))
+        (found,) = values_by_document(run, tree)
+        if not isinstance(found, Tensor) or {*found.type.mapped} != {*rows.type.mapped}:
+            return None
+        place = found.type.mapped.index(rows.rows.type.mapped[0])
+        order = np.argsort([int(address[place]) for address in found.addresses()])
+        return Tensor.rows(found.type.without(rows.outer), found.values[order])

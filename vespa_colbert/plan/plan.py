@@ -74,12 +74,14 @@ class ConstantPlan:
         name: Its name.
         type: Its type.
         cell_bytes: Bytes of its cells; 0 where the file cannot be read.
+        vectors: How many subspaces it has; 0 where the file cannot be read.
         fault: Why it cannot, else empty.
     """
 
     name: str
     type: TensorType
     cell_bytes: int
+    vectors: int
     fault: str = ""
 
 
@@ -235,7 +237,9 @@ def _schema(
         for field in schema.all_fields
         if (kind := field.tensor_type) is not None
     )
-    work = (profile_work(schema, name, lengths.tokens) for name in schema.profile_names)
+    constants = tuple(_constant(folder, each) for each in _constants(schema))
+    vectors = {each.name: each.vectors for each in constants if not each.fault}
+    work = (profile_work(schema, name, lengths.tokens, vectors) for name in schema.profile_names)
     return SchemaPlan(
         name=schema.name,
         documents=documents,
@@ -243,7 +247,7 @@ def _schema(
         fields=fields,
         profiles=tuple(each for each in work if each.phases or each.fault),
         text_bytes=lengths.text_bytes,
-        constants=tuple(_constant(folder, each) for each in _constants(schema)),
+        constants=constants,
     )
 
 
@@ -279,10 +283,14 @@ def _constants(schema: Schema) -> list[Constant]:
 
 def _constant(folder: Path, constant: Constant) -> ConstantPlan:
     try:
-        cells, fault = read_constant_file(folder / constant.file, constant.type).values.nbytes, ""
+        values = read_constant_file(folder / constant.file, constant.type).values
     except VespaColbertError as error:
-        cells, fault = 0, str(error).split("\n")[0]
-    return ConstantPlan(name=constant.name, type=constant.type, cell_bytes=cells, fault=fault)
+        cells, vectors, fault = 0, 0, str(error).split("\n")[0]
+    else:
+        cells, vectors, fault = values.nbytes, len(values), ""
+    return ConstantPlan(
+        name=constant.name, type=constant.type, cell_bytes=cells, vectors=vectors, fault=fault
+    )
 
 
 def _field(

@@ -8,9 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vespa_colbert.arrays import TokenVectors, unpack_bits
+from vespa_colbert.rank.expand import calls
+from vespa_colbert.rank.language.nodes import Node
+from vespa_colbert.rank.residuals import as_rebuilt
+from vespa_colbert.rank.shapes import as_max_sim
 from vespa_colbert.tensor import CellType, Tensor
 
-__all__ = ["NO_ALIGNMENT", "Alignment", "align"]
+__all__ = ["NO_ALIGNMENT", "Alignment", "align", "rebuilt_vectors"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,3 +53,20 @@ def align(query: TokenVectors, document: Tensor) -> Alignment:
     best = products.argmax(axis=1)
     values = products[np.arange(len(query)), best]
     return Alignment(rows=best, values=values, means=products.mean(axis=1))
+
+
+def rebuilt_vectors(tree: Node, attribute: str) -> Node | None:
+    """Return what a MaxSim of a tree rebuilds from residuals, ``None`` if there is no such MaxSim.
+
+    Args:
+        tree: An expanded expression.
+        attribute: The feature that holds the residuals, as ``attribute(name)``.
+    """
+    for call in calls(tree):
+        if (shape := as_max_sim(call)) is None:
+            continue
+        for side in (shape.left, shape.right):
+            found = as_rebuilt(side, shape.component)
+            if found is not None and found.attribute == attribute:
+                return side
+    return None

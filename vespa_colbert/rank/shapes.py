@@ -18,10 +18,12 @@ from vespa_colbert.rank.language.nodes import Call, Embraced, Lambda, Node, Numb
 
 __all__ = [
     "Cells",
+    "Compared",
     "MaxSim",
     "Reduction",
     "Similarity",
     "as_cells",
+    "as_compared",
     "as_max_sim",
     "as_reduction",
     "as_short_reduction",
@@ -133,8 +135,15 @@ def as_max_sim(node: Node) -> MaxSim | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Compared:
-    """Σ_component left · right, or of their Hamming distances."""
+class Compared:
+    """Σ_component left · right, or of their Hamming distances.
+
+    Attributes:
+        left: One operand.
+        right: The other one.
+        component: Dimension of the components.
+        is_hamming: Whether distances are summed.
+    """
 
     left: Node
     right: Node
@@ -146,7 +155,7 @@ class _Compared:
 class _Best:
     """The best of what is compared, over some dimensions."""
 
-    compared: _Compared
+    compared: Compared
     over: tuple[str, ...]
     similarity: Similarity
 
@@ -180,7 +189,7 @@ def _best(
             break
         node, over = found.argument, (*over, *found.dimensions)
     inner = inside(node) if over else None
-    compared = None if inner is None else _as_compared(inner)
+    compared = None if inner is None else as_compared(inner)
     wants_hamming = similarity is not Similarity.PRODUCT
     if compared is None or compared.is_hamming != wants_hamming:
         return None
@@ -208,14 +217,14 @@ def _is_one(node: Node) -> bool:
 Pair: TypeAlias = tuple[Node, Node]
 
 
-def _as_compared(node: Node) -> _Compared | None:
+def as_compared(node: Node) -> Compared | None:
     """Return the parts of ``sum(a * b, x)``, ``matmul(a, b, x)``, ``sum(hamming(a, b), x)``."""
     node = plain(node)
     if isinstance(node, Call) and node.name == "matmul" and len(node.arguments or ()) == 3:
         left, right, name = node.arguments or ()
         if not isinstance(name, Call) or not is_bare(name):
             return None
-        return _Compared(left=left, right=right, component=name.name, is_hamming=False)
+        return Compared(left=left, right=right, component=name.name, is_hamming=False)
     if isinstance(node, Operation) and node.operator == "+":
         return _as_sum_of_products(node)
     found = as_reduction(node)
@@ -227,19 +236,19 @@ def _as_compared(node: Node) -> _Compared | None:
         return None
     (component,) = found.dimensions
     left, right = pair
-    return _Compared(left=left, right=right, component=component, is_hamming=product is None)
+    return Compared(left=left, right=right, component=component, is_hamming=product is None)
 
 
-def _as_sum_of_products(node: Operation) -> _Compared | None:
+def _as_sum_of_products(node: Operation) -> Compared | None:
     """Return ``sum(q * a, x) + sum(q * b, x)`` as the products of q with ``a + b``, or ``None``."""
-    one, other = _as_compared(node.left), _as_compared(node.right)
+    one, other = as_compared(node.left), as_compared(node.right)
     if one is None or other is None or one.is_hamming or other.is_hamming:
         return None
     for left, first in ((one.left, one.right), (one.right, one.left)):
         for right, second in ((other.left, other.right), (other.right, other.left)):
             if plain(left) == plain(right) and one.component == other.component:
                 both = Operation(first, "+", second)
-                return _Compared(left=left, right=both, component=one.component, is_hamming=False)
+                return Compared(left=left, right=both, component=one.component, is_hamming=False)
     return None
 
 
