@@ -20,7 +20,6 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -88,20 +87,22 @@ def drawn_encoder() -> Callable[..., list[NDArray[np.float32]]]:
 def embed(folder: Path, cells: str) -> dict[str, float]:
     """Return memory and time of embedding the corpus of a folder, in this process."""
     from vespa_colbert.app import read_schema
-    from vespa_colbert.embedder.pooling import UNPOOLED
-    from vespa_colbert.index.store import field_kinds
-    from vespa_colbert.pipeline import corpus
+    from vespa_colbert.pipeline import EmbedRequest, corpus
     from vespa_colbert.pipeline.corpus import embed_slice
     from vespa_colbert.pipeline.survey import survey_corpus
 
     schema = folder / "passage.sd"
     schema.write_text(SCHEMA.format(kind=KINDS[cells]), encoding="utf-8")
-    read = read_schema(schema)
-    # What a model folder would say: nothing of it is looked at here.
-    request: Any = SimpleNamespace(
-        corpus=folder / "corpus.jsonl", model=None, schema=read, runtime="drawn", coded=None,
-        output=folder / "index", report=folder / "skipped.jsonl", threads=1, on_error="fail",
-        pooling=UNPOOLED, origin={"made": "drawn"}, kinds=field_kinds(read),
+
+    class Drawn(EmbedRequest):
+        """A request that needs no model folder: the vectors are drawn."""
+
+        origin = property(lambda _self: {"made": "drawn"})
+
+    no_model: Any = None
+    request = Drawn(
+        corpus=folder / "corpus.jsonl", model=no_model, schema=read_schema(schema),
+        output=folder / "index", threads=1,
     )  # fmt: skip
     vars(corpus).update(
         LocalEmbedder=lambda *_model, **_options: None, embed_documents=drawn_encoder()
