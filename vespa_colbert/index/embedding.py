@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vespa_colbert.app.field import Field
 from vespa_colbert.app.schema import Schema
+from vespa_colbert.app.sent import holds_tokens
 from vespa_colbert.arrays import TokenVectors
 from vespa_colbert.errors import SchemaSyntaxError
 from vespa_colbert.index.indexing import (
@@ -70,8 +71,7 @@ class EmbeddedField:
     @property
     def holds_tokens(self) -> bool:
         """Whether it is of a type that token vectors fit in."""
-        inner = self.inner_type
-        return len(inner.mapped) == 1 and len(inner.indexed) == 1
+        return holds_tokens(self.inner_type)
 
     @property
     def components(self) -> int:

@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from vespa_colbert.app.sent import holds_tokens
 from vespa_colbert.app.variants.residual import FIELD, residual_type
 from vespa_colbert.codec import (
     ResidualCodec,
@@ -136,7 +137,8 @@ def _blocks(index: IndexReader, name: str) -> Iterator[list[Rows]]:
             if tokens >= BLOCK_TOKENS:
                 yield block
                 block, tokens = [], 0
-                segment.release()
+                for each in index.snapshot.segments:
+                    each.release()
     if block:
         yield block
 
@@ -241,7 +243,7 @@ def float_field(index: IndexReader) -> str:
     found = {
         name: (kind.shape[0], floats.index(kind.cell_type))
         for name, kind in index.types.items()
-        if kind.cell_type in floats and len(kind.mapped) == len(kind.indexed) == 1
+        if kind.cell_type in floats and holds_tokens(kind)
     }
     if index.snapshot.manifest.is_coded:
         raise IndexFolderError(
