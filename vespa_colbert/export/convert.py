@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vespa_colbert.checkpoint import Checkpoint
+from vespa_colbert.export.gelu import reorder_gelu
 from vespa_colbert.export.graph_form import INPUT_AXES, GraphForm
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def _with_dynamo(
         external_data=False,
         verbose=False,
     )
+    reorder_gelu(path)
 
 
 def _with_torchscript(
