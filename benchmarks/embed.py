@@ -95,11 +95,20 @@ def token_contenders(scratch: Path, cut: int) -> tuple[dict[str, Work], LocalEmb
     """Return what makes token vectors by name, the peers last; and our exact embedder."""
     checkpoint = late_interaction_checkpoint(scratch / f"checkpoint-{cut}", cut)
     # What is written is compared with the libraries by tests; here the seconds count.
-    options = ExportOptions(verify=False)
-    folder = export_checkpoint(read_checkpoint(checkpoint), scratch / f"model-{cut}", options)
-    ours = LocalEmbedder(folder, threads=1)
+    folder, fused_folder = (
+        export_checkpoint(
+            read_checkpoint(checkpoint),
+            scratch / f"model-{cut}-{is_fused}",
+            ExportOptions(verify=False, optimize=is_fused),
+        )
+        for is_fused in (False, True)
+    )
+    ours, fused = (LocalEmbedder(each, threads=1) for each in (folder, fused_folder))
     pool = ThreadPoolExecutor(processors())
-    found: dict[str, Work] = {"embed": lambda texts: embed_documents(ours, texts, pool)}
+    found: dict[str, Work] = {
+        "embed": lambda texts: embed_documents(ours, texts, pool),
+        "embed, --optimize": lambda texts: embed_documents(fused, texts, pool),
+    }
     try:
         near = LocalEmbedder(folder, threads=1, calls=processors(), runtime="openvino-bf16")
         found["embed, openvino-bf16"] = lambda texts: embed_documents(near, texts, pool)

@@ -9,7 +9,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,10 +129,13 @@ class Figures:
         return [*beyond, *unequal]
 
 
-def measure_encoder(family: str, packaging: Packaging, java: VespaJava, folder: Path) -> Figures:
+def measure_encoder(
+    family: str, packaging: Packaging, java: VespaJava, folder: Path, *, optimize: bool = False
+) -> Figures:
     """Return the figures of an encoder; ``folder`` must not exist."""
     source = build_family(FAMILIES[family], folder / "checkpoint")
-    return _measure(read_checkpoint(source), ExportOptions(packaging=packaging), java, folder)
+    options = ExportOptions(packaging=packaging, optimize=optimize)
+    return _measure(read_checkpoint(source), options, java, folder)
 
 
 def measure_layout(layout: str, dtype: Dtype, java: VespaJava, folder: Path) -> Figures:
@@ -178,7 +181,7 @@ def _measure(
     checkpoint: Checkpoint, options: ExportOptions, java: VespaJava, folder: Path
 ) -> Figures:
     # Tiny random models may lose more than a gate allows: what they lose is measured here.
-    options = ExportOptions(packaging=options.packaging, dtype=options.dtype, accept_drift=True)
+    options = replace(options, accept_drift=True)
     started = time.monotonic()
     made = export_checkpoint(checkpoint, folder / "model", options)
     seconds = time.monotonic() - started

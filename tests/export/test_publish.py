@@ -106,7 +106,7 @@ def test_the_card_says_what_was_lost_and_what_was_not_checked(folder: ModelFolde
             "dtype": "int8",
             "opset": 18,
             "ir_version": 9,
-            "fused": {"Attention": 6},
+            "fused": {"MultiHeadAttention": 6},
             "target": {"vespa": "8.338.38"},
         },
         reason="asked for",
@@ -123,7 +123,7 @@ def test_the_card_says_what_was_lost_and_what_was_not_checked(folder: ModelFolde
         "comparison, as float32: not checked against torch",
         "packaging: native (asked for)",
         "score: the training library: mean; Vespa: sum; **this changes scores**",
-        "own: 6 Attention",
+        "own: 6 MultiHeadAttention",
         "loads in Vespa 8.338.38 or newer (opset 18, IR version 9)",
     ):
         assert fact in card

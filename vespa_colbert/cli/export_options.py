@@ -34,7 +34,9 @@ FLAGS: dict[str, Any] = {
     ],
     "optimize": Annotated[
         bool | None,
-        typer.Option("--optimize", help="Fuse the attention, as ONNX Runtime does for BERT."),
+        typer.Option(
+            "--optimize", help="Attention as one operator, for BERT and its like: faster."
+        ),
     ],
     "verify": Annotated[
         bool | None,

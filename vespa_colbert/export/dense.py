@@ -254,8 +254,8 @@ def _convert(job: DenseJob) -> CheckedGraph:
     Raises:
         ExportError: If there is none, it cannot be fused, or its dtype loses too much.
     """
-    graph = fuse_graph(job, first_sound_graph(job, EXPORTERS))
-    return graph if job.options.dtype == "fp32" else narrow_dense(job, graph)
+    graph = first_sound_graph(job, EXPORTERS)
+    return fuse_graph(job, graph) if job.options.dtype == "fp32" else narrow_dense(job, graph)
 
 
 def _described(job: DenseJob, graph: CheckedGraph, versions: dict[str, str]) -> DenseFolder:

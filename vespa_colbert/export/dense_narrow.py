@@ -9,10 +9,10 @@ import numpy as np
 from vespa_colbert.errors import ExportError
 from vespa_colbert.export.dense_job import DenseJob
 from vespa_colbert.export.dense_vectors import Vectors, pool_batch, unit_vectors
-from vespa_colbert.export.dtype import convert_dtype
 from vespa_colbert.export.graph_job import CheckedGraph
 from vespa_colbert.export.loss import HALF_ERROR
 from vespa_colbert.export.onnx_session import open_session
+from vespa_colbert.export.refine import narrow_file
 from vespa_colbert.export.samples import SAMPLE_PASSAGES, SAMPLE_QUERIES
 from vespa_colbert.export.tokenizer_file import open_any_tokenizer
 
@@ -47,9 +47,8 @@ def narrow_dense(job: DenseJob, graph: CheckedGraph) -> CheckedGraph:
         ExportError: If it loses more than the gate allows and that is not accepted.
     """
     dtype = job.options.dtype
-    job.tell(f"converting to {dtype}")
     before = _sample_vectors(job)
-    convert_dtype(job.path, dtype)
+    fused = narrow_file(job)
     facts = job.facts(fused=job.options.optimize)
     job.tell(f"measuring what {dtype} loses on sample texts")
     after = _sample_vectors(job)
@@ -74,7 +73,7 @@ def narrow_dense(job: DenseJob, graph: CheckedGraph) -> CheckedGraph:
         "gate": asdict(gate),
         "faults": [figures] if is_lossy else [],
     }
-    return replace(graph, facts=facts, loss=described)
+    return replace(graph, fused=fused, facts=facts, loss=described)
 
 
 def _sample_vectors(job: DenseJob) -> Vectors:

@@ -48,7 +48,6 @@ def _to_int8(path: Path) -> None:
         MissingExtraError: If onnxruntime is not installed.
     """
     try:
-        import onnx
         from onnxruntime.quantization import QuantType, quantize_dynamic
     except ModuleNotFoundError as error:
         raise MissingExtraError("embed", "onnxruntime") from error
@@ -59,9 +58,7 @@ def _to_int8(path: Path) -> None:
         str(narrow),
         per_channel=True,
         weight_type=QuantType.QInt8,
-        op_types_to_quantize=["MatMul", "Attention"],
-        # What goes through operators of ONNX Runtime's own has no type that could be looked up.
-        extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
+        op_types_to_quantize=["MatMul"],
     )
     narrow.replace(path)
 

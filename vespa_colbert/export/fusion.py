@@ -1,134 +1,75 @@
-"""Attention as one operator of ONNX Runtime: its transformer fusion, for the BERT family.
+"""Attention as one operator of ONNX Runtime where nothing is padded, for the BERT family.
 
-The fusion looks for the graphs of older exporters. Two things are written its way first: the mask,
-and the shapes of the heads as constants. What comes out is compared with torch again.
+Without a mask, its MultiHeadAttention goes through the tokens block by block and never writes the
+scores of all pairs of tokens down; with one it does. So each layer chooses, call by call: where all
+tokens are attended, as in a document, the operator without a mask; else, as in a query with
+expansion, the nodes as they were. What comes out is compared with torch again, padded and not.
+
+Source: MultiHeadAttention<T>::Compute, ONNX Runtime 1.23.2.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vespa_colbert.errors import ExportError, MissingExtraError
+from vespa_colbert.export.attention_layers import (
+    AttentionLayer,
+    Graph,
+    UnknownAttentionError,
+    layer_around,
+    only,
+    read_graph,
+)
+from vespa_colbert.export.onnx_session import open_session
 
 __all__ = ["FUSED_DOMAIN", "fuse_attention"]
 
 FUSED_DOMAIN = "com.microsoft"
-SMALL = 8
-"""Elements of the largest constant that is looked at."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Graph:
-    """A graph with what is looked up in it.
-
-    Attributes:
-        proto: The ONNX graph.
-        makers: Name of a value → the node that makes it.
-        constants: Name → value of every constant.
-    """
-
-    proto: Any
-    makers: dict[str, Any]
-    constants: dict[str, Any]
+OPERATOR = "MultiHeadAttention"
+WHOLE = "attention_is_whole"
+"""Name of the value that is true where all tokens are attended."""
+PROBED_TOKENS = 1024
+"""Length of the text whose mask is looked at: more than an encoder of this family takes."""
 
 
 def fuse_attention(path: Path) -> dict[str, int]:
     """Return operator → number of fused ones, after rewriting an ONNX file with them.
 
     Raises:
-        ExportError: If not every attention could be fused.
+        ExportError: If not every attention can be fused.
         MissingExtraError: If onnx or onnxruntime is not installed.
-
-    Source: FusionAttention, ONNX Runtime 1.23.2, for what the fusion looks for.
     """
     try:
         import onnx
-        from onnxruntime.transformers import optimizer
-        from onnxruntime.transformers.fusion_options import AttentionMaskFormat, FusionOptions
     except ModuleNotFoundError as error:
         raise MissingExtraError("export", "onnx") from error
     model = onnx.load(str(path))
-    wanted = sum(node.op_type == "Softmax" for node in model.graph.node)
-    _prepare(model.graph)
-    options = FusionOptions("bert")
-    # The mask itself, not the number of tokens before the padding.
-    options.attention_mask_format = AttentionMaskFormat.AttentionMask
-    with _quiet():
-        fused = optimizer.optimize_model(
-            model, model_type="bert", optimization_options=options, opt_level=0, use_gpu=False
-        )
-        fused.save_model_to_file(str(path))
-    counts: dict[str, int] = {}
-    for node in fused.model.graph.node:
-        if node.domain == FUSED_DOMAIN:
-            counts[node.op_type] = counts.get(node.op_type, 0) + 1
-    if counts.get("Attention", 0) != wanted or not wanted:
+    graph = read_graph(model.graph)
+    try:
+        layers = [
+            layer_around(graph, node) for node in model.graph.node if node.op_type == "Softmax"
+        ]
+        mask = only({layer.mask for layer in layers}, "mask for all layers")
+        attention = only(_attention_of(graph, mask), "tensor of attention behind the mask")
+        _require_nothing_masked(model, graph, mask, attention)
+    except UnknownAttentionError as error:
+        wanted, got = error.args
         raise ExportError(
-            f"expected ONNX Runtime's fusion to find the attention of all {wanted} layers, got "
-            f"{counts.get('Attention', 0)}: it knows that of BERT and its like; export without "
-            "optimize"
-        )
-    return counts
+            f"expected {wanted}, as BERT and its like have it, got {got}: the fusion does not know "
+            "this encoder; export without optimize"
+        ) from None
+    _write_choices(graph, layers, attention)
+    model.opset_import.append(onnx.helper.make_opsetid(FUSED_DOMAIN, 1))
+    onnx.save(model, str(path))
+    return {OPERATOR: len(layers)}
 
 
-def _prepare(proto: Any) -> None:
-    """Write masks and shapes as the fusion looks for them.
-
-    Raises:
-        ExportError: If no mask is made of one tensor of attention.
-    """
-    graph = _Graph(
-        proto=proto,
-        makers={name: node for node in proto.node for name in node.output},
-        constants=_constants(proto),
-    )
-    masks = {
-        name for node in proto.node if node.op_type == "Softmax" for name in _masks(graph, node)
-    }
-    sources = {source for mask in masks for source in _attention_of(graph, mask)}
-    if len(sources) != 1:
-        raise ExportError(
-            f"expected one attention mask for all layers, got {len(sources)}: ONNX Runtime's "
-            "fusion does not know this encoder; export without optimize"
-        )
-    _write_shapes(graph)
-    _write_mask(graph, masks, sources.pop())
-
-
-def _constants(proto: Any) -> dict[str, Any]:
-    from onnx import numpy_helper
-
-    # Only small ones are looked at; weights are not copied.
-    small = [each for each in proto.initializer if np.prod(each.dims, dtype=np.int64) <= SMALL]
-    found = {each.name: numpy_helper.to_array(each) for each in small}
-    for node in proto.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            found[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
-    return found
-
-
-def _masks(graph: _Graph, softmax: Any) -> list[str]:
-    """Return what is added to the products of queries and keys, which are scaled or not."""
-    add = graph.makers.get(softmax.input[0])
-    if add is None or add.op_type != "Add":
-        return []
-    products = {"Mul", "Div", "MatMul"}
-    return [
-        name
-        for name in add.input
-        if name not in graph.makers or graph.makers[name].op_type not in products
-    ]
-
-
-def _attention_of(graph: _Graph, mask: str) -> set[str]:
+def _attention_of(graph: Graph, mask: str) -> set[str]:
     """Return the tensors of which a mask takes the truth value: the attention, if all is well."""
     import onnx
 
@@ -146,108 +87,108 @@ def _attention_of(graph: _Graph, mask: str) -> set[str]:
     return found
 
 
-def _write_shapes(graph: _Graph) -> None:
-    """Write ``0, 0, heads, size`` where a shape is made of batch, length and constants."""
-    from onnx import numpy_helper
+def _require_nothing_masked(model: Any, graph: Graph, mask: str, attention: str) -> None:
+    """Return nothing if a mask adds 0 everywhere when all tokens of a long text are attended.
 
-    for node in [each for each in graph.proto.node if each.op_type == "Reshape"]:
-        parts = _shape_parts(graph, node.input[1])
-        width = _width(graph, node.input[0])
-        if len(parts) not in {3, 4} or parts[0] is not None or parts[1] is not None:
-            continue
-        last = parts[-1]
-        if len(parts) == 4 and last and last > 0 and width:
-            shape = [0, 0, width // last, last]
-        elif len(parts) == 3 and last:
-            shape = [0, 0, last]
-        else:
-            continue
-        name = "shape_" + "_".join(str(each) for each in shape)
-        if name not in graph.constants:
-            graph.constants[name] = np.array(shape, np.int64)
-            graph.proto.initializer.append(numpy_helper.from_array(graph.constants[name], name))
-        node.input[1] = name
-        for attribute in [each for each in node.attribute if each.name == "allowzero"]:
-            node.attribute.remove(attribute)
+    The part of the graph that makes the mask is run by itself.
 
+    Raises:
+        UnknownAttentionError: If it does not, or depends on more than the attention.
+    """
+    import onnx
 
-def _shape_parts(graph: _Graph, name: str) -> list[int | None]:
-    """Return the parts that a shape is put together from: numbers, None for what is not known."""
-    node = graph.makers.get(name)
-    if node is None or node.op_type != "Concat":
-        return []
-    known = [graph.constants.get(_without_unsqueeze(graph, each)) for each in node.input]
-    return [int(each.reshape(-1)[0]) if each is not None else None for each in known]
-
-
-def _without_unsqueeze(graph: _Graph, name: str) -> str:
-    node = graph.makers.get(name)
-    return str(node.input[0]) if node is not None and node.op_type == "Unsqueeze" else name
-
-
-def _width(graph: _Graph, name: str) -> int:
-    """Return the width of what a matrix product and a bias made; 0 if it is something else."""
-    add = graph.makers.get(name)
-    if add is None or add.op_type != "Add":
-        return 0
-    biases = [each for each in graph.proto.initializer if each.name in add.input]
-    return int(biases[0].dims[0]) if len(biases) == 1 and len(biases[0].dims) == 1 else 0
-
-
-def _write_mask(graph: _Graph, masks: set[str], attention: str) -> None:
-    """Replace the masks by the chain of nodes that the fusion knows; drop what made them."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    lowest = np.array(np.finfo(np.float32).min, np.float32)
-    values = {
-        "mask_first": np.array([1], np.int64),
-        "mask_second": np.array([2], np.int64),
-        "mask_one": np.array(1, np.int64),
-        "mask_ones": np.ones(4, np.int64),
-        "mask_lowest": lowest,
-        "mask_zero": np.array(0, np.float32),
+    nodes = _nodes_behind(graph, mask, attention)
+    taken = {name for node in nodes for name in node.input}
+    inputs = [each for each in graph.proto.input if each.name in taken and each.name != attention]
+    for each in inputs:
+        users = {node.op_type for node in nodes if each.name in node.input}
+        if users != {"Shape"}:
+            raise UnknownAttentionError(f"the mask to depend on {attention} alone", each.name)
+    known = (*graph.proto.input, *graph.proto.value_info)
+    inputs += [each for each in known if each.name == attention]
+    weights = [each for each in graph.proto.initializer if each.name in taken]
+    part = onnx.helper.make_model(
+        onnx.helper.make_graph(nodes, "mask", inputs, [onnx.ValueInfoProto(name=mask)], weights),
+        opset_imports=model.opset_import,
+        ir_version=model.ir_version,
+    )
+    probe = {
+        each.name: np.ones(
+            (1, PROBED_TOKENS),
+            onnx.helper.tensor_dtype_to_np_dtype(each.type.tensor_type.elem_type),
+        )
+        for each in inputs
     }
-    graph.proto.initializer.extend(numpy_helper.from_array(v, k) for k, v in values.items())
-    chain = [
-        helper.make_node("Unsqueeze", [attention, "mask_first"], ["mask_rows"]),
-        helper.make_node("Unsqueeze", ["mask_rows", "mask_second"], ["mask_heads"]),
-        helper.make_node("Expand", ["mask_heads", "mask_ones"], ["mask_expanded"]),
-        helper.make_node("Sub", ["mask_one", "mask_expanded"], ["mask_absent"]),
-        helper.make_node("Cast", ["mask_absent"], ["mask_truth"], to=TensorProto.BOOL),
-        helper.make_node("Where", ["mask_truth", "mask_lowest", "mask_zero"], ["mask_added"]),
-    ]
+    (added,) = open_session(part.SerializeToString()).run([mask], probe)
+    if np.any(added):
+        raise UnknownAttentionError(f"a mask of 0 over {PROBED_TOKENS} attended tokens", "others")
+
+
+def _nodes_behind(graph: Graph, name: str, start: str) -> list[Any]:
+    """Return the nodes on which a value depends, in their order, without those behind ``start``."""
+    wanted = {name}
+    found = list[Any]()
+    for node in reversed(graph.proto.node):
+        if wanted & set(node.output) - {start}:
+            found.insert(0, node)
+            wanted.update(node.input)
+    return found
+
+
+def _write_choices(graph: Graph, layers: Iterable[AttentionLayer], attention: str) -> None:
+    """Replace the nodes of each layer by the choice between the operator and themselves."""
+    from onnx import TensorProto, helper
+
+    ends = {id(layer.nodes[-1]): layer for layer in layers}
+    moved = {id(node) for layer in ends.values() for node in layer.nodes}
+    nodes = list[Any]()
     for node in graph.proto.node:
-        node.input[:] = ["mask_added" if name in masks else name for name in node.input]
-    nodes = list(graph.proto.node)
-    made = graph.makers.get(attention)
-    place = nodes.index(made) + 1 if made is not None else 0
-    del graph.proto.node[:]
-    graph.proto.node.extend([*nodes[:place], *chain, *nodes[place:]])
-    _drop_unused(graph.proto)
+        if layer := ends.get(id(node)):
+            if WHOLE not in {name for each in nodes for name in each.output}:
+                nodes += [
+                    helper.make_node("Cast", [attention], ["attended"], to=TensorProto.INT32),
+                    helper.make_node("ReduceMin", ["attended"], ["least_attended"], keepdims=0),
+                    helper.make_node("Cast", ["least_attended"], [WHOLE], to=TensorProto.BOOL),
+                ]
+            nodes.append(_choice(graph, layer))
+        elif id(node) not in moved:
+            nodes.append(node)
+    gone = {name for layer in ends.values() for node in layer.nodes[:-1] for name in node.output}
+    values = [each for each in graph.proto.value_info if each.name not in gone]
+    del graph.proto.node[:], graph.proto.value_info[:]
+    graph.proto.node.extend(nodes)
+    graph.proto.value_info.extend(values)
 
 
-def _drop_unused(proto: Any) -> None:
-    """Take out the nodes and initializers on which the output does not depend."""
-    used, kept = {value.name for value in proto.output}, list[Any]()
-    for node in reversed(proto.node):
-        if used & set(node.output):
-            kept.insert(0, node)
-            used.update(node.input)
-    del proto.node[:]
-    proto.node.extend(kept)
-    for tensor in [each for each in proto.initializer if each.name not in used]:
-        proto.initializer.remove(tensor)
-    # Shapes that were noted of what is gone are no longer true.
-    del proto.value_info[:]
+def _choice(graph: Graph, layer: AttentionLayer) -> Any:
+    """Return the node that computes the attention of a layer in one of the two ways."""
+    from onnx import ValueInfoProto, helper
 
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what the fusion says and prints of its steps out of a user's sight."""
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.disable(before)
+    own = {id(node) for node in layer.nodes}
+    as_it_was = [node for node in graph.proto.node if id(node) in own]
+    (name,) = layer.nodes[-1].output
+    as_it_was[-1].output[0] = f"{name}_masked"
+    operator = helper.make_node(
+        OPERATOR,
+        layer.given,
+        [f"{name}_whole"],
+        domain=FUSED_DOMAIN,
+        num_heads=layer.heads,
+        scale=layer.scale,
+    )
+    branches = {"then": (operator,), "else": as_it_was}
+    return helper.make_node(
+        "If",
+        [WHOLE],
+        [name],
+        name=f"{name}_choice",
+        **{
+            f"{branch}_branch": helper.make_graph(
+                nodes,
+                f"{name}_{branch}",
+                [],
+                [ValueInfoProto(name=nodes[-1].output[0])],
+            )
+            for branch, nodes in branches.items()
+        },
+    )

@@ -13,11 +13,11 @@ ERRORS_ONLY = 3
 """Severity from which ONNX Runtime logs."""
 
 
-def open_session(path: Path, *, threads: int = 0) -> Any:
+def open_session(model: Path | bytes, *, threads: int = 0) -> Any:
     """Return a session on the CPU, in which one operation runs at a time.
 
     Args:
-        path: The ONNX file.
+        model: The ONNX file, or its bytes.
         threads: Of one operation; 0 for as many as ONNX Runtime takes by itself.
 
     Raises:
@@ -33,6 +33,6 @@ def open_session(path: Path, *, threads: int = 0) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = ERRORS_ONLY
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no common base of their own
         raise ExportError(f"ONNX Runtime cannot open the model ({error})") from error

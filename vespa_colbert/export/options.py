@@ -37,8 +37,8 @@ class ExportOptions:
             whose dtype loses more than its gate allows.
         opset: ONNX operator set to write.
         dtype: Of the weights; ``fp16`` and ``int8`` are measured against ``fp32`` and gated.
-        optimize: Whether ONNX Runtime's transformer fusion replaces the attention by operators of
-            its own.
+        optimize: Whether the attention is one operator of ONNX Runtime's own where nothing is
+            padded.
         verify: Whether ONNX Runtime is compared with torch.
         vespa_version: Oldest Vespa release that must load the model.
     """

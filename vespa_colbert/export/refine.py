@@ -21,7 +21,7 @@ from vespa_colbert.export.loss import (
 )
 from vespa_colbert.export.samples import SAMPLE_PASSAGES, SAMPLE_QUERIES, sample_inputs
 
-__all__ = ["fuse_graph", "refine_graph"]
+__all__ = ["fuse_graph", "narrow_file", "refine_graph"]
 
 
 def refine_graph(job: Job, graph: CheckedGraph) -> CheckedGraph:
@@ -32,10 +32,7 @@ def refine_graph(job: Job, graph: CheckedGraph) -> CheckedGraph:
             not accepted.
         GraphMismatchError: If the result is not as wanted or differs from torch.
     """
-    graph = fuse_graph(job, graph)
-    if job.options.dtype != "fp32":
-        graph = _narrow(job, graph)
-    return graph
+    return fuse_graph(job, graph) if job.options.dtype == "fp32" else _narrow(job, graph)
 
 
 def fuse_graph(job: GraphJob, graph: CheckedGraph) -> CheckedGraph:
@@ -47,11 +44,37 @@ def fuse_graph(job: GraphJob, graph: CheckedGraph) -> CheckedGraph:
     """
     if not job.options.optimize:
         return graph
-    job.tell("fusing the attention")
     try:
-        fused = fuse_attention(job.path)
+        fused = _fuse_file(job)
         facts = job.facts(fused=True)
         return replace(graph, fused=fused, facts=facts, cases=job.compare())
+    except GraphMismatchError as error:
+        error.add_note(f"{job.checkpoint.path}: optimize was asked for")
+        raise
+
+
+def narrow_file(job: GraphJob) -> dict[str, int]:
+    """Return what was fused, after rewriting the file in the dtype that was asked for.
+
+    The converters do not look into the choices that the fusion writes: it comes last.
+
+    Raises:
+        ExportError: If it cannot be converted or fused.
+    """
+    job.tell(f"converting to {job.options.dtype}")
+    convert_dtype(job.path, job.options.dtype)
+    return _fuse_file(job) if job.options.optimize else {}
+
+
+def _fuse_file(job: GraphJob) -> dict[str, int]:
+    """Return what was fused, after rewriting the file with it.
+
+    Raises:
+        ExportError: If it cannot be fused.
+    """
+    job.tell("fusing the attention")
+    try:
+        return fuse_attention(job.path)
     except ExportError as error:
         error.add_note(f"{job.checkpoint.path}: optimize was asked for")
         raise
@@ -65,16 +88,15 @@ def _narrow(job: Job, graph: CheckedGraph) -> CheckedGraph:
     """
     dtype, accepted = job.options.dtype, job.options.accept_drift
     inputs = sample_inputs(job.tokenizer, job.spec)
-    job.tell(f"converting to {dtype}")
     wanted = run_samples(job.path, inputs)
-    convert_dtype(job.path, dtype)
+    fused = narrow_file(job)
     facts = job.facts(fused=job.options.optimize)
     job.tell(f"measuring what {dtype} loses on sample texts")
     loss = measure_loss(wanted, run_samples(job.path, inputs), len(SAMPLE_QUERIES))
     faults = gate_faults(dtype, loss)
     if faults and not accepted:
         raise ExportError(_refusal(job, loss, faults))
-    return replace(graph, facts=facts, loss=_described(job, loss, faults))
+    return replace(graph, fused=fused, facts=facts, loss=_described(job, loss, faults))
 
 
 def _described(job: Job, loss: Loss, faults: list[str]) -> dict[str, Any]:

@@ -128,7 +128,10 @@ class ExportTable(Table):
     )
     optimize: bool = Field(
         default=False,
-        description="Whether ONNX Runtime's fusion replaces the attention (BERT and its like).",
+        description=(
+            "Whether attention is one operator of ONNX Runtime where nothing is padded (BERT and "
+            "its like)."
+        ),
     )
     verify: bool = Field(default=True, description="Whether the model is compared with torch.")
 
