@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import fcntl
 import hashlib
 import os
 import re
@@ -19,9 +18,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import BinaryIO
 
 from vespa_colbert.errors import OutputError
+from vespa_colbert.locks import SECONDS_BETWEEN_LOOKS, hold_lock
 
 __all__ = [
     "FileDigest",
@@ -31,6 +31,7 @@ __all__ = [
     "check_replaceable",
     "continued_file",
     "digest_file",
+    "require_file",
     "sync_folder",
     "write_lock",
 ]
@@ -87,7 +88,7 @@ def write_lock(path: Path, *, patience: float = 0.0) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         while True:
             try:
-                held.enter_context(_lock(path))
+                held.enter_context(hold_lock(path))
                 break
             except OutputError:
                 if time.monotonic() >= until:
@@ -113,7 +114,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     path = path.absolute()
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _require_file(path)
+        require_file(path)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         os.close(handle)
         part = Path(name)
@@ -127,7 +128,12 @@ def atomic_file(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
-def _require_file(path: Path) -> None:
+def require_file(path: Path) -> None:
+    """Return nothing if a file may take a place.
+
+    Raises:
+        OutputError: If something else stands there.
+    """
     if path.exists() and not path.is_file():
         got = "a folder" if path.is_dir() else "a device or pipe"
         raise OutputError(f"{path}: expected a file or nothing, got {got}")
@@ -153,8 +159,8 @@ def continued_file(path: Path) -> Iterator[BinaryIO]:
     partial = path.with_name(f"{path.name}.partial")
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _require_file(path)
-        with _lock(path):
+        require_file(path)
+        with hold_lock(path):
             if not partial.exists() and path.is_file():
                 with atomic_file(partial) as copy:
                     shutil.copyfile(path, copy)
@@ -188,7 +194,7 @@ def atomic_folder(
     path = _resolved(path)
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(path):
+        with hold_lock(path):
             _sweep(path)
             check_replaceable(path, is_ours)
             part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
@@ -276,77 +282,6 @@ def _sweep(path: Path) -> None:
             left.replace(path)
         else:
             shutil.rmtree(left, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock for ``path``; the kernel lets go of it when the process dies."""
-    name = path.with_name(f".{path.name}.lock")
-    with _locked(name, path) as stream:
-        try:
-            stream.truncate(0)
-            stream.write(str(os.getpid()))
-            stream.flush()
-            yield
-        finally:
-            name.unlink(missing_ok=True)
-
-
-NAMELESS, LOOKS, SECONDS_BETWEEN_LOOKS = 5, 20, 0.01
-"""A process that has just taken a lock has not written its number yet."""
-
-
-def _locked(name: Path, path: Path) -> TextIO:
-    """Return the lock file, open and locked.
-
-    Raises:
-        OutputError: If another process holds it.
-    """
-    nameless = 0
-    while True:
-        stream = name.open("a")
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(stream.fileno()).st_ino == name.stat().st_ino:
-                return stream
-        except BlockingIOError:
-            stream.close()
-            holder = _holder(name)
-            nameless += not holder
-            # Who does not say who it is may have ended meanwhile: once more, a few times.
-            if holder or nameless == NAMELESS:
-                raise OutputError(
-                    f"{path}: another process{holder} is writing it; wait for it to end"
-                ) from None
-        except FileNotFoundError:
-            pass
-        # The holder before us removed the name after we had opened it: once more.
-        stream.close()
-
-
-def _holder(name: Path) -> str:
-    """Return the number of the process that holds a lock file, in brackets.
-
-    Nothing if it does not say so soon: it may run where our numbers mean other processes.
-    """
-    for _ in range(LOOKS):
-        with contextlib.suppress(OSError, ValueError):
-            number = name.read_text(encoding="ascii")
-            if _is_running(int(number)):  # what a killed holder left says nothing
-                return f" ({number})"
-        time.sleep(SECONDS_BETWEEN_LOOKS)
-    return ""
-
-
-def _is_running(number: int) -> bool:
-    """Return whether there is a process of that number, ours or not."""
-    try:
-        os.kill(number, 0)
-    except PermissionError:
-        return True
-    except (OSError, OverflowError):
-        return False
-    return True
 
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
