@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -150,17 +151,19 @@ def test_a_feed_pools_what_it_embeds_and_nothing_else(
         assert "--pool-factor and --protected-tokens go with a corpus and a model" in each.err
 
 
+@pytest.mark.parametrize(("make", "got"), [(os.mkdir, "a folder"), (os.mkfifo, "a device or pipe")])
 def test_a_feed_that_cannot_be_written_is_told_before_anything_is_embedded(
-    run: Run, made: Path, tmp_path: Path
+    run: Run, made: Path, tmp_path: Path, make: Callable[[Path], None], got: str
 ) -> None:
-    corpus, index = made.parent / "corpus.jsonl", tmp_path / "index"
+    corpus, index, feed = made.parent / "corpus.jsonl", tmp_path / "index", tmp_path / "feed"
+    make(feed)
     ask = ("embed", corpus, "-a", made / "app", "-m", made / "model", "-o", index)
 
-    ran = run(*ask, "--feed", tmp_path)
+    ran = run(*ask, "--feed", feed)
 
     assert ran.code == 1
-    assert f"{tmp_path}: expected a file or nothing, got a folder" in ran.err
-    assert not list(tmp_path.iterdir())
+    assert f"{feed}: expected a file or nothing, got {got}; name another --feed" in ran.err
+    assert list(tmp_path.iterdir()) == [feed]
 
 
 def test_stdout_has_the_feed_and_nothing_else(made: Path) -> None:

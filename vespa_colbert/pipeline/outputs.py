@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from vespa_colbert.errors import IndexFolderError, OutputError
-from vespa_colbert.files import check_replaceable, write_lock
+from vespa_colbert.files import check_replaceable, require_file, write_lock
 from vespa_colbert.index import is_index_folder
 from vespa_colbert.index.manifest import read_manifest
 from vespa_colbert.pipeline.embed_request import EmbedRequest, index_origin
@@ -33,10 +33,12 @@ def check_feed(path: Path) -> None:
     """Return nothing if a feed can be written there; nothing is left there.
 
     Raises:
-        OutputError: If a folder stands there, or its folder cannot be written.
+        OutputError: If no file stands there, but something, or its folder cannot be written.
     """
-    if path.is_dir():
-        raise OutputError(f"{path}: expected a file or nothing, got a folder; name another --feed")
+    try:
+        require_file(path)
+    except OutputError as error:
+        raise OutputError(f"{error}; name another --feed") from None
     check_writable(path)
 
 
