@@ -1,9 +1,10 @@
 """Texts to vectors, tokens a second: here, and by the torch paths of the libraries.
 
 MiniLM-L6 with the weights of a package: as a dense model (mean, 256 tokens), and as a
-late-interaction model (an untrained projection to 128) cut at 300 and at 512 tokens. The peers are
-sentence-transformers and PyLate, as far as they can be imported, with their default batches of 32,
-in float32. Contenders take turns; ratios are of times of the same round, medians.
+late-interaction model (an untrained projection to 128) cut at 300 and at 512 tokens, as exported by
+default and with --optimize, which is float32 too. The peers are sentence-transformers and PyLate,
+as far as they can be imported, with their default batches of 32, in float32. Contenders take turns;
+ratios are of times of the same round, medians.
 
 Usage: PYTHONPATH=. python benchmarks/embed.py [CORPUS] [--texts N] [--rounds N]
 

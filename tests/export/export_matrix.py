@@ -32,6 +32,7 @@ __all__ = [
     "DECODERS",
     "ENCLOSED_DECODERS",
     "ENCODER_CELLS",
+    "FUSED_CELLS",
     "LAYOUT_CELLS",
     "ROWS_TOLERANCE",
     "Figures",
@@ -52,6 +53,13 @@ ENCODER_CELLS: tuple[tuple[str, Packaging], ...] = (
     *((family, "exact") for family in DECODERS),
     *((family, packaging) for family in ENCLOSED_DECODERS for packaging in ("native", "exact")),
 )
+
+FUSED_CELLS: tuple[tuple[str, Packaging], ...] = tuple(
+    (family, packaging)
+    for family in ("bert", "distilbert", "roberta", "xlm-roberta", "electra", "camembert")
+    for packaging in ("native", "exact")
+)
+"""Encoders whose attention can be one operator."""
 
 QUERIES = (
     *("", "rose", "What is a rose?", "the lazy dog's café; (jump)!", "x y z " * 12, "  Vespa \n"),

@@ -15,7 +15,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.export.export_matrix import measure_encoder
+from tests.export.export_matrix import FUSED_CELLS, measure_encoder
+from tests.tiny_encoders import FAMILIES, build_family
 from vespa_colbert.checkpoint import read_checkpoint
 from vespa_colbert.errors import ExportError
 from vespa_colbert.export import ExportOptions, export_checkpoint
@@ -186,9 +187,26 @@ def test_other_attention_is_refused(copy: Path, operator: str, change: Any, said
 
 
 @pytest.mark.java
-@pytest.mark.parametrize("packaging", ["native", "exact"])
+@pytest.mark.parametrize(
+    ("family", "packaging"),
+    [
+        pytest.param(*cell, marks=[] if cell[0] == "bert" else pytest.mark.slow, id="-".join(cell))
+        for cell in FUSED_CELLS
+    ],
+)
 def test_vespas_embedder_gives_the_rows_of_torch(
-    java: VespaJava, tmp_path: Path, packaging: Packaging
+    java: VespaJava, tmp_path: Path, family: str, packaging: Packaging
 ) -> None:
-    figures = measure_encoder("bert", packaging, java, tmp_path / "bert", optimize=True)
+    figures = measure_encoder(family, packaging, java, tmp_path / family, optimize=True)
     assert figures.faults() == []
+
+
+@pytest.mark.parametrize("family", ["modernbert", "mpnet", "qwen3"])
+def test_encoders_with_other_attention_are_refused(tmp_path: Path, family: str) -> None:
+    checkpoint = read_checkpoint(build_family(FAMILIES[family], tmp_path / "checkpoint"))
+    options = ExportOptions(optimize=True, verify=False, accept_drift=True)
+
+    with pytest.raises(ExportError, match="the fusion does not know this encoder"):
+        export_checkpoint(checkpoint, tmp_path / "model", options)
+
+    assert not (tmp_path / "model").exists()

@@ -18,6 +18,7 @@ import transformers
 
 from tests.export.export_matrix import (
     ENCODER_CELLS,
+    FUSED_CELLS,
     LAYOUT_CELLS,
     Figures,
     measure_encoder,
@@ -70,6 +71,15 @@ it puts both, a decoder has both packagings. *seconds* is the export with its ch
 |---|---|---|---|---|---|---|---|---|---|
 {encoders}
 
+## Fused encoders
+
+With `--optimize`: attention is one operator where nothing is padded, as in documents. The other
+encoders of the table above are refused.
+
+| encoder | packaging | exporter | export | torch | score | rows | ids | bits | seconds |
+|---|---|---|---|---|---|---|---|---|---|
+{fused}
+
 ## Layouts
 
 In the packaging that fits, which `auto` finds.
@@ -90,6 +100,10 @@ def main(path: Path) -> int:
         encoders = {
             cell: measure_encoder(*cell, java, work / "-".join(cell)) for cell in ENCODER_CELLS
         }
+        fused = {
+            cell: measure_encoder(*cell, java, work / "-".join(("fused", *cell)), optimize=True)
+            for cell in FUSED_CELLS
+        }
         layouts = {
             cell: measure_layout(*cell, java, work / "-".join(cell)) for cell in LAYOUT_CELLS
         }
@@ -99,11 +113,12 @@ def main(path: Path) -> int:
         versions=", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES),
         judges=", ".join(f"{name} {version}" for name, version in judges.items()),
         encoders="\n".join(_encoder_row(*cell, figures) for cell, figures in encoders.items()),
+        fused="\n".join(_encoder_row(*cell, figures) for cell, figures in fused.items()),
         layouts="\n".join(_layout_row(*cell, figures) for cell, figures in layouts.items()),
     )
     with atomic_file(path) as part:
         part.write_text(text, encoding="utf-8")
-    found = [*encoders.items(), *layouts.items()]
+    found = [*encoders.items(), *fused.items(), *layouts.items()]
     faults = [f"{' '.join(cell)}: {fault}" for cell, each in found for fault in each.faults()]
     sys.stderr.writelines(f"{fault}\n" for fault in faults)
     return int(bool(faults))
