@@ -125,7 +125,7 @@ def test_of_writers_at_once_each_writes_all_or_says_who_else_does(
     found = ask("tests.app.rival_generates", asked)["rounds"]
 
     lost = 0
-    assert len(found) == rounds
+    assert len(found) >= rounds
     for each in found:
         assert each["codes"] == [0] * writers
         won = [told["name"] for told in each["writers"] if not told["message"]]
