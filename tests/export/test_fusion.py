@@ -20,6 +20,7 @@ from tests.tiny_encoders import FAMILIES, build_family
 from vespa_colbert.checkpoint import read_checkpoint
 from vespa_colbert.errors import ExportError
 from vespa_colbert.export import ExportOptions, export_checkpoint
+from vespa_colbert.export import refine as refine_module
 from vespa_colbert.export.compare import TOLERANCE
 from vespa_colbert.export.fusion import fuse_attention
 from vespa_colbert.export.options import Dtype, Packaging
@@ -97,6 +98,30 @@ def test_a_narrow_model_is_fused_too(tiny_checkpoint: Path, tmp_path: Path, dtyp
     assert folder.graph["fused"] == {"MultiHeadAttention": LAYERS}
     assert not folder.has_drift
     assert run(folder.model_path, padded(24))[1]["MultiHeadAttention"] == LAYERS
+
+
+@pytest.mark.parametrize("dtype", ["fp16", "int8"])
+def test_a_fusion_that_changes_the_rows_is_refused_before_they_are_narrowed(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: Dtype
+) -> None:
+    def fuse_wrongly(path: Path) -> dict[str, int]:
+        fused = fuse_attention(path)
+        model = onnx.load(path)
+        for node in model.graph.node:
+            for branch in (each.g for each in node.attribute if each.name == "then_branch"):
+                (scale,) = (each for each in branch.node[0].attribute if each.name == "scale")
+                scale.f *= 1.01
+        onnx.save(model, path)
+        return fused
+
+    monkeypatch.setattr(refine_module, "fuse_attention", fuse_wrongly)
+    options = ExportOptions(dtype=dtype, optimize=True)
+
+    with pytest.raises(ExportError, match="differ") as caught:
+        export_checkpoint(read_checkpoint(tiny_checkpoint), tmp_path / "model", options)
+
+    assert any("optimize was asked for" in note for note in caught.value.__notes__)
+    assert list(tmp_path.iterdir()) == []
 
 
 def change_mask(path: Path, *nodes: Any, constants: dict[str, Any] | None = None) -> None:

@@ -12,7 +12,7 @@ from vespa_colbert.export.dense_vectors import Vectors, pool_batch, unit_vectors
 from vespa_colbert.export.graph_job import CheckedGraph
 from vespa_colbert.export.loss import HALF_ERROR
 from vespa_colbert.export.onnx_session import open_session
-from vespa_colbert.export.refine import narrow_file
+from vespa_colbert.export.refine import narrow_graph
 from vespa_colbert.export.samples import SAMPLE_PASSAGES, SAMPLE_QUERIES
 from vespa_colbert.export.tokenizer_file import open_any_tokenizer
 
@@ -48,8 +48,7 @@ def narrow_dense(job: DenseJob, graph: CheckedGraph) -> CheckedGraph:
     """
     dtype = job.options.dtype
     before = _sample_vectors(job)
-    fused = narrow_file(job)
-    facts = job.facts(fused=job.options.optimize)
+    graph = narrow_graph(job, graph)
     job.tell(f"measuring what {dtype} loses on sample texts")
     after = _sample_vectors(job)
     loss = DenseLoss(
@@ -73,7 +72,7 @@ def narrow_dense(job: DenseJob, graph: CheckedGraph) -> CheckedGraph:
         "gate": asdict(gate),
         "faults": [figures] if is_lossy else [],
     }
-    return replace(graph, fused=fused, facts=facts, loss=described)
+    return replace(graph, loss=described)
 
 
 def _sample_vectors(job: DenseJob) -> Vectors:

@@ -34,7 +34,8 @@ OPERATOR = "MultiHeadAttention"
 WHOLE = "attention_is_whole"
 """Name of the value that is true where all tokens are attended."""
 PROBED_TOKENS = 1024
-"""Length of the text whose mask is looked at: more than an encoder of this family takes."""
+"""Length of the text whose mask is looked at: more than the windows, outside of which tokens are
+masked, of encoders with local attention (ModernBERT 128, Longformer 512)."""
 
 
 def fuse_attention(path: Path) -> dict[str, int]:
@@ -141,16 +142,16 @@ def _write_choices(graph: Graph, layers: Iterable[AttentionLayer], attention: st
 
     ends = {id(layer.nodes[-1]): layer for layer in layers}
     moved = {id(node) for layer in ends.values() for node in layer.nodes}
+    condition = [
+        helper.make_node("Cast", [attention], ["attended"], to=TensorProto.INT32),
+        helper.make_node("ReduceMin", ["attended"], ["least_attended"], keepdims=0),
+        helper.make_node("Cast", ["least_attended"], [WHOLE], to=TensorProto.BOOL),
+    ]
     nodes = list[Any]()
     for node in graph.proto.node:
         if layer := ends.get(id(node)):
-            if WHOLE not in {name for each in nodes for name in each.output}:
-                nodes += [
-                    helper.make_node("Cast", [attention], ["attended"], to=TensorProto.INT32),
-                    helper.make_node("ReduceMin", ["attended"], ["least_attended"], keepdims=0),
-                    helper.make_node("Cast", ["least_attended"], [WHOLE], to=TensorProto.BOOL),
-                ]
-            nodes.append(_choice(graph, layer))
+            nodes += [*condition, _choice(graph, layer)]
+            condition = []  # once for all layers
         elif id(node) not in moved:
             nodes.append(node)
     gone = {name for layer in ends.values() for node in layer.nodes[:-1] for name in node.output}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -21,7 +22,7 @@ from vespa_colbert.export.loss import (
 )
 from vespa_colbert.export.samples import SAMPLE_PASSAGES, SAMPLE_QUERIES, sample_inputs
 
-__all__ = ["fuse_graph", "narrow_file", "refine_graph"]
+__all__ = ["fuse_graph", "narrow_graph", "refine_graph"]
 
 
 def refine_graph(job: Job, graph: CheckedGraph) -> CheckedGraph:
@@ -53,17 +54,27 @@ def fuse_graph(job: GraphJob, graph: CheckedGraph) -> CheckedGraph:
         raise
 
 
-def narrow_file(job: GraphJob) -> dict[str, int]:
-    """Return what was fused, after rewriting the file in the dtype that was asked for.
+def narrow_graph(job: GraphJob, graph: CheckedGraph) -> CheckedGraph:
+    """Return the graph in the dtype that was asked for, fused where that is; its file is rewritten.
 
-    The converters do not look into the choices that the fusion writes: it comes last.
+    The converters do not look into the choices that the fusion writes, so that it comes last; that
+    it changes nothing is seen in float32 before.
 
     Raises:
         ExportError: If it cannot be converted or fused.
+        GraphMismatchError: If the fused graph is not as wanted or differs from torch.
     """
-    job.tell(f"converting to {job.options.dtype}")
-    convert_dtype(job.path, job.options.dtype)
-    return _fuse_file(job) if job.options.optimize else {}
+    dtype, optimize = job.options.dtype, job.options.optimize
+    if optimize:
+        plain = job.path.with_name(f"{job.path.name}.plain")
+        shutil.copyfile(job.path, plain)
+        graph = fuse_graph(job, graph)
+        plain.replace(job.path)
+    job.tell(f"converting to {dtype}")
+    convert_dtype(job.path, dtype)
+    if optimize:
+        _fuse_file(job)
+    return replace(graph, facts=job.facts(fused=optimize))
 
 
 def _fuse_file(job: GraphJob) -> dict[str, int]:
@@ -89,14 +100,13 @@ def _narrow(job: Job, graph: CheckedGraph) -> CheckedGraph:
     dtype, accepted = job.options.dtype, job.options.accept_drift
     inputs = sample_inputs(job.tokenizer, job.spec)
     wanted = run_samples(job.path, inputs)
-    fused = narrow_file(job)
-    facts = job.facts(fused=job.options.optimize)
+    graph = narrow_graph(job, graph)
     job.tell(f"measuring what {dtype} loses on sample texts")
     loss = measure_loss(wanted, run_samples(job.path, inputs), len(SAMPLE_QUERIES))
     faults = gate_faults(dtype, loss)
     if faults and not accepted:
         raise ExportError(_refusal(job, loss, faults))
-    return replace(graph, fused=fused, facts=facts, loss=_described(job, loss, faults))
+    return replace(graph, loss=_described(job, loss, faults))
 
 
 def _described(job: Job, loss: Loss, faults: list[str]) -> dict[str, Any]:
